@@ -1,0 +1,155 @@
+//! The one error type of the library.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::security::{FileProblem, KeyProblem, ZapProblem};
+use crate::socket::{Capability, HandshakeProblem};
+
+/// What every fallible function of this library returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed: what was tried, on what, and why it did not work. Never holds a key or a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The call would have to wait: no message, no room, or a time-out ended (`EAGAIN`).
+    #[error("the operation would block, or its time-out ended")]
+    Again,
+    /// The context was shut down (`ETERM`): close what uses it.
+    #[error("the context was shut down")]
+    Terminated,
+    /// A signal arrived during the call (`EINTR`): call again, or see to the signal first.
+    #[error("a signal interrupted the call")]
+    Interrupted,
+    /// libzmq refused a call.
+    #[error("{call}{}: {errno}", Operand(.on))]
+    Zmq {
+        /// The C function.
+        call: &'static str,
+        /// What it was called on, such as an endpoint or an option's name; empty where there is nothing to name.
+        on: Box<str>,
+        /// Its error number.
+        errno: Errno,
+    },
+    /// A call of the operating system failed.
+    #[error("{call}: {source}")]
+    Os {
+        /// The function.
+        call: &'static str,
+        /// Its error.
+        source: std::io::Error,
+    },
+    /// The libzmq at hand was built without this.
+    #[error("this libzmq has no {0}: install one that was built with it")]
+    Unsupported(Capability),
+    /// The connection could not be secured.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeProblem),
+    /// The context has a ZAP handler already.
+    #[error(
+        "this context has a ZAP handler already: share its Authenticator instead of starting a second one"
+    )]
+    HandlerExists,
+    /// A ZAP domain must be 1 to 255 visible ASCII characters.
+    #[error(
+        "{0:?} cannot be a ZAP domain: it takes 1 to 255 ASCII characters, without control characters"
+    )]
+    InvalidDomain(String),
+    /// An option or argument out of its range.
+    #[error("{name}: {reason}")]
+    InvalidOption {
+        /// The option, as libzmq names it.
+        name: &'static str,
+        /// What is wrong with the value, and what it may be.
+        reason: String,
+    },
+    /// Not an IP address or CIDR block.
+    #[error(
+        "{0:?} is not an IP address or CIDR block (such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32)"
+    )]
+    Address(String),
+    /// Text that is not Z85 (RFC 32).
+    #[error(
+        "not Z85: the character at position {position} is outside its alphabet, or its group of five exceeds 32 bits"
+    )]
+    Z85 {
+        /// Index of the offending character, from 0.
+        position: usize,
+    },
+    /// A key that cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyProblem),
+    /// A file whose content cannot be used.
+    #[error("{}{}: {problem}", .path.display(), Line(*.line))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, where one is to blame.
+        line: Option<u32>,
+        /// What is wrong with it, and how to mend it.
+        problem: FileProblem,
+    },
+    /// A file that cannot be read, written or watched.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A ZAP message that breaks RFC 27.
+    #[error(transparent)]
+    Zap(#[from] ZapProblem),
+}
+
+/// An error number of libzmq or the operating system, as `zmq_errno(3)` gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+/// Where libzmq's own numbers begin (`zmq.h`).
+const HAUSNUMERO: i32 = zmq_sys_wrap::zmq::ZMQ_HAUSNUMERO as i32;
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 - HAUSNUMERO {
+            51 => {
+                f.write_str("operation cannot be accomplished in the socket's current state (EFSM)")
+            }
+            52 => {
+                f.write_str("the protocol is not compatible with the socket type (ENOCOMPATPROTO)")
+            }
+            53 => f.write_str("the context was terminated (ETERM)"),
+            54 => f.write_str("no I/O thread available (EMTHREAD)"),
+            _ => std::io::Error::from_raw_os_error(self.0).fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Errno({}: {self})", self.0)
+    }
+}
+
+/// Displays `(operand)`, or nothing.
+struct Operand<'a>(&'a str);
+
+impl fmt::Display for Operand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "({})", self.0)
+        }
+    }
+}
+
+/// Displays `:line`, or nothing.
+struct Line(Option<u32>);
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}

@@ -1,0 +1,1 @@
+//! libsodium behind safe functions.

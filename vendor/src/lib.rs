@@ -1,0 +1,1 @@
+//! Recipe that builds libzmq with CURVE from its source package.

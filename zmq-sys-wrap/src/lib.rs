@@ -1,0 +1,24 @@
+//! Raw declarations of libzmq and libsodium: no logic, no `Result`, no names of our own but [`Api`].
+//!
+//! The declarations in `src/bindings/` are made by `cargo xtask bindings` and committed, so that a build needs no
+//! libclang; `tests/abi.rs` compares them with the installed headers.
+#![allow(unsafe_code)]
+
+mod api;
+
+pub use api::Api;
+
+/// Declarations of `zmq.h`, and the constants its stable part hides.
+#[allow(missing_docs, non_camel_case_types, non_upper_case_globals, dead_code)]
+pub mod zmq {
+    include!("bindings/zmq.rs");
+
+    /// `ZMQ_ZAP_ENFORCE_DOMAIN`: declared as draft in `zmq.h`, yet accepted by every stock build since 4.3.0.
+    pub const ZMQ_ZAP_ENFORCE_DOMAIN: u32 = 93;
+}
+
+/// Declarations of `sodium.h`.
+#[allow(missing_docs, non_camel_case_types, non_upper_case_globals, dead_code)]
+pub mod sodium {
+    include!("bindings/sodium.rs");
+}
