@@ -1,6 +1,7 @@
 //! ZeroMQ over the system libzmq, with the security layer done right.
 
 pub mod error;
+mod fanout;
 mod ffi;
 pub mod security;
 pub mod socket;
