@@ -1,13 +1,17 @@
 //! Keys, certificates, stores, policies, and the authenticator that applies them.
 
+pub mod address;
 pub mod certificate;
 pub mod file;
 pub mod keys;
+pub mod passwords;
 pub mod zpl;
 
+pub use address::{AddressSet, Cidr, PeerAddress};
 pub use certificate::{Certificate, SecretCertificate};
 pub use file::{FileKind, FileProblem};
 pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, SecretKey};
+pub use passwords::PasswordFile;
 pub use zpl::SyntaxProblem;
 
 /// A ZAP message that breaks RFC 27.
