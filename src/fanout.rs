@@ -36,7 +36,10 @@ pub(crate) struct Closed;
 
 impl<T: Clone> Fanout<T> {
     pub(crate) fn new() -> Self {
-        Self { read: AtomicBool::new(false), readers: Mutex::new(Some(Vec::new())) }
+        Self {
+            read: AtomicBool::new(false),
+            readers: Mutex::new(Some(Vec::new())),
+        }
     }
 
     /// A reader of all events from now on; one that gets none where there will be none.
@@ -44,7 +47,10 @@ impl<T: Clone> Fanout<T> {
         let (queue, events) = sync_channel(QUEUE);
         let missed = Arc::new(AtomicU64::new(0));
         if let Some(readers) = &mut *self.readers() {
-            readers.push(Reader { queue, missed: missed.clone() });
+            readers.push(Reader {
+                queue,
+                missed: missed.clone(),
+            });
             self.read.store(true, Ordering::Release);
         }
         Tap { events, missed }
@@ -83,7 +89,10 @@ impl<T> Tap<T> {
     /// The next event, waiting at most `timeout` (`None`: as long as it takes); `None` when none came in time.
     pub(crate) fn next(&self, timeout: Option<Duration>) -> Result<Option<T>, Closed> {
         let event = match timeout {
-            None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => self
+                .events
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
             Some(timeout) => self.events.recv_timeout(timeout),
         };
         match event {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
-use super::zap::{Mechanism, StatusCode, ZapProblem, ZapRequest};
+use super::zap::{Frames, StatusCode, ZapMechanism, ZapProblem};
 use crate::fanout::{Fanout, Tap};
 
 /// Something the authenticator did.
@@ -30,7 +30,7 @@ pub struct Decision {
     /// Where the peer is.
     pub address: PeerAddress,
     /// By what means it wants to be admitted.
-    pub mechanism: Mechanism,
+    pub mechanism: ZapMechanism,
     /// Who it says it is: user name (PLAIN), public key in Z85 (CURVE), principal (GSSAPI).
     pub identity: Option<String>,
     /// The status answered.
@@ -84,9 +84,13 @@ impl fmt::Display for Reason {
             Reason::CallbackRefused => "refused by the application",
             Reason::CallbackDeferred => "deferred by the application",
             Reason::CallbackPanicked => "the application's callback panicked",
-            Reason::CallbackMetadata => "the application's callback answered metadata that cannot be sent",
+            Reason::CallbackMetadata => {
+                "the application's callback answered metadata that cannot be sent"
+            }
             Reason::Overloaded => "too many decisions are waiting",
-            Reason::StoreNotCurrent => "the certificate store could not be brought up to date in time",
+            Reason::StoreNotCurrent => {
+                "the certificate store could not be brought up to date in time"
+            }
         })
     }
 }
@@ -96,7 +100,9 @@ impl fmt::Display for AuditEvent {
         match self {
             AuditEvent::Decision(decision) => decision.fmt(f),
             AuditEvent::Malformed(problem) => write!(f, "ignored {problem}"),
-            AuditEvent::HandlerDied => f.write_str("the authenticator's thread died: every handshake is refused now"),
+            AuditEvent::HandlerDied => {
+                f.write_str("the authenticator's thread died: every handshake is refused now")
+            }
         }
     }
 }
@@ -109,7 +115,13 @@ impl fmt::Display for Decision {
             StatusCode::AuthenticationFailure => "REFUSED",
         };
         // The names came from the peer: a control character must not reach a terminal or start a line of a log.
-        write!(f, "{verdict} {} from {} in {:?}", self.mechanism, self.address.to_string().escape_debug(), self.domain)?;
+        write!(
+            f,
+            "{verdict} {} from {} in {:?}",
+            self.mechanism,
+            self.address.to_string().escape_debug(),
+            self.domain
+        )?;
         if let Some(identity) = &self.identity {
             write!(f, " as {identity:?}")?;
         }
@@ -172,17 +184,19 @@ impl Audit {
         self.0.close();
     }
 
-    pub(crate) fn decision(&self, request: &ZapRequest<'_>, status: StatusCode, reason: Reason) {
-        self.emit(|| {
-            AuditEvent::Decision(Decision {
+    /// Reports the answer to the request in `frames`.
+    pub(crate) fn decision(&self, frames: &Frames, status: StatusCode, reason: Reason) {
+        self.emit(|| match frames.request() {
+            Ok(request) => AuditEvent::Decision(Decision {
                 time: SystemTime::now(),
                 domain: request.domain.unwrap_or("?").to_owned(),
-                address: request.address.clone(),
                 mechanism: request.credential.mechanism(),
                 identity: request.credential.identity(),
+                address: request.address,
                 status,
                 reason,
-            })
+            }),
+            Err(problem) => AuditEvent::Malformed(problem),
         });
     }
 }

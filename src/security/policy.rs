@@ -8,7 +8,7 @@ use super::audit::Reason;
 use super::keys::PublicKey;
 use super::passwords::PasswordFile;
 use super::store::CertificateStore;
-use super::zap::{Credential, Mechanism, Metadata, StatusCode, ZapProblem, ZapReply, ZapRequest};
+use super::zap::{Credential, Metadata, StatusCode, ZapProblem, ZapReply, ZapRequest};
 
 /// Who may connect to the sockets of one domain, by address, mechanism and credential, in this order.
 ///
@@ -129,7 +129,9 @@ impl Policy {
             return self.refuse(Reason::AddressNotAllowed);
         }
         match (&request.credential, &self.plain, &self.curve) {
-            (Credential::Null, ..) if self.null => Judgement::admit(Vec::new(), Metadata::default()),
+            (Credential::Null, ..) if self.null => {
+                Judgement::admit(Vec::new(), Metadata::default())
+            }
             (Credential::Plain { name, password }, Some(passwords), _) => {
                 if passwords.check(name, password) {
                     Judgement::admit(name.to_vec(), Metadata::default())
@@ -137,7 +139,9 @@ impl Policy {
                     self.refuse(Reason::WrongPassword)
                 }
             }
-            (Credential::Curve(key), _, Some(CurvePolicy(keys))) => self.judge_key(key, keys, request),
+            (Credential::Curve(key), _, Some(CurvePolicy(keys))) => {
+                self.judge_key(key, keys, request)
+            }
             _ => self.refuse(Reason::MechanismNotAllowed),
         }
     }
@@ -154,7 +158,10 @@ impl Policy {
                     }
                     Judgement::admit(key.to_string().into_bytes(), metadata)
                 }
-                None => Judgement::NotInStore { store: store.clone(), refused: self.refused(Reason::UnknownKey) },
+                None => Judgement::NotInStore {
+                    store: store.clone(),
+                    refused: self.refused(Reason::UnknownKey),
+                },
             },
             Curve::Callback(callback) => Judgement::Ask(Question {
                 callback: callback.clone(),
@@ -177,7 +184,10 @@ impl Policy {
             Refusal::Final => StatusCode::AuthenticationFailure,
             Refusal::Retry => StatusCode::TemporaryError,
         };
-        Outcome { reply: ZapReply::refusal(status), reason }
+        Outcome {
+            reply: ZapReply::refusal(status),
+            reason,
+        }
     }
 }
 
@@ -213,17 +223,27 @@ impl fmt::Debug for CurvePolicy {
 impl Verdict {
     /// Admit; the User-Id is the peer's public key in Z85 unless set.
     pub fn admit() -> Self {
-        Self { status: StatusCode::Success, user_id: None, metadata: Vec::new() }
+        Self {
+            status: StatusCode::Success,
+            user_id: None,
+            metadata: Vec::new(),
+        }
     }
 
     /// Refuse, as the policy's [`Refusal`] says.
     pub fn refuse() -> Self {
-        Self { status: StatusCode::AuthenticationFailure, ..Self::admit() }
+        Self {
+            status: StatusCode::AuthenticationFailure,
+            ..Self::admit()
+        }
     }
 
     /// Not now: status 300, whatever the policy's [`Refusal`].
     pub fn retry() -> Self {
-        Self { status: StatusCode::TemporaryError, ..Self::admit() }
+        Self {
+            status: StatusCode::TemporaryError,
+            ..Self::admit()
+        }
     }
 
     /// Sets the User-Id that [`Message::user_id`](crate::socket::Message::user_id) shows.
@@ -243,15 +263,25 @@ impl Verdict {
 pub(crate) enum Judgement {
     Decided(Outcome),
     /// The key is not in the store: `refused`, once the store is known to be current.
-    NotInStore { store: Arc<CertificateStore>, refused: Outcome },
+    NotInStore {
+        store: Arc<CertificateStore>,
+        refused: Outcome,
+    },
     /// The application decides.
     Ask(Question),
 }
 
 impl Judgement {
     fn admit(user_id: Vec<u8>, metadata: Metadata) -> Self {
-        let reply = ZapReply { status: StatusCode::Success, user_id, metadata };
-        Self::Decided(Outcome { reply, reason: Reason::Admitted })
+        let reply = ZapReply {
+            status: StatusCode::Success,
+            user_id,
+            metadata,
+        };
+        Self::Decided(Outcome {
+            reply,
+            reason: Reason::Admitted,
+        })
     }
 }
 
@@ -264,7 +294,10 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// A fault of ours: the peer may come back.
     pub(crate) fn fault(reason: Reason) -> Self {
-        Self { reply: ZapReply::refusal(StatusCode::TemporaryError), reason }
+        Self {
+            reply: ZapReply::refusal(StatusCode::TemporaryError),
+            reason,
+        }
     }
 }
 
@@ -280,9 +313,8 @@ impl Question {
     pub(crate) fn ask(self) -> Outcome {
         let verdict = (self.callback)(&self.peer);
         match verdict.status {
-            StatusCode::Success => {
-                Self::admission(verdict, &self.peer).unwrap_or_else(|_| Outcome::fault(Reason::CallbackMetadata))
-            }
+            StatusCode::Success => Self::admission(verdict, &self.peer)
+                .unwrap_or_else(|_| Outcome::fault(Reason::CallbackMetadata)),
             StatusCode::TemporaryError => Outcome::fault(Reason::CallbackDeferred),
             StatusCode::AuthenticationFailure => self.refused,
         }
@@ -293,8 +325,18 @@ impl Question {
         for (name, value) in &verdict.metadata {
             metadata.push(name, value)?;
         }
-        let user_id = verdict.user_id.unwrap_or_else(|| peer.key.to_string()).into_bytes();
-        let reply = ZapReply { status: StatusCode::Success, user_id, metadata };
-        Ok(Outcome { reply, reason: Reason::Admitted })
+        let user_id = verdict
+            .user_id
+            .unwrap_or_else(|| peer.key.to_string())
+            .into_bytes();
+        let reply = ZapReply {
+            status: StatusCode::Success,
+            user_id,
+            metadata,
+        };
+        Ok(Outcome {
+            reply,
+            reason: Reason::Admitted,
+        })
     }
 }

@@ -12,7 +12,14 @@ const VERSION: &[u8] = b"1.0";
 const METADATA_LIMIT: usize = 64 * 1024;
 
 /// Names that belong to libzmq: it ignores some from a handler, and closes the connection over others.
-const RESERVED: [&str; 6] = ["User-Id", "Peer-Address", "Socket-Type", "Identity", "Routing-Id", "Resource"];
+const RESERVED: [&str; 6] = [
+    "User-Id",
+    "Peer-Address",
+    "Socket-Type",
+    "Identity",
+    "Routing-Id",
+    "Resource",
+];
 
 /// A ZAP message that breaks RFC 27.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,12 +36,14 @@ pub enum ZapProblem {
     TooLong(&'static str),
     /// A mechanism that RFC 27 does not know.
     #[error("a ZAP request for the unknown mechanism {0:?}")]
-    Mechanism(String),
+    ZapMechanism(String),
     /// Credentials that do not fit the mechanism.
     #[error("a ZAP request with malformed {0} credentials")]
-    Credentials(Mechanism),
+    Credentials(ZapMechanism),
     /// A metadata name that is empty, longer than 255 bytes, or libzmq's own.
-    #[error("{0:?} cannot be the name of a metadata property: it is empty, longer than 255 bytes, or libzmq's own")]
+    #[error(
+        "{0:?} cannot be the name of a metadata property: it is empty, longer than 255 bytes, or libzmq's own"
+    )]
     MetadataName(String),
     /// More metadata than a reply may carry.
     #[error("metadata of {0} bytes: a reply carries at most 65536")]
@@ -43,7 +52,7 @@ pub enum ZapProblem {
 
 /// A security mechanism, as ZMTP names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mechanism {
+pub enum ZapMechanism {
     /// No security; a handler may still judge the address.
     Null,
     /// A name and a password, in clear text.
@@ -54,13 +63,13 @@ pub enum Mechanism {
     Gssapi,
 }
 
-impl fmt::Display for Mechanism {
+impl fmt::Display for ZapMechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Mechanism::Null => "NULL",
-            Mechanism::Plain => "PLAIN",
-            Mechanism::Curve => "CURVE",
-            Mechanism::Gssapi => "GSSAPI",
+            ZapMechanism::Null => "NULL",
+            ZapMechanism::Plain => "PLAIN",
+            ZapMechanism::Curve => "CURVE",
+            ZapMechanism::Gssapi => "GSSAPI",
         })
     }
 }
@@ -75,12 +84,12 @@ pub(crate) enum Credential<'a> {
 }
 
 impl Credential<'_> {
-    pub(crate) fn mechanism(&self) -> Mechanism {
+    pub(crate) fn mechanism(&self) -> ZapMechanism {
         match self {
-            Credential::Null => Mechanism::Null,
-            Credential::Plain { .. } => Mechanism::Plain,
-            Credential::Curve(_) => Mechanism::Curve,
-            Credential::Gssapi { .. } => Mechanism::Gssapi,
+            Credential::Null => ZapMechanism::Null,
+            Credential::Plain { .. } => ZapMechanism::Plain,
+            Credential::Curve(_) => ZapMechanism::Curve,
+            Credential::Gssapi { .. } => ZapMechanism::Gssapi,
         }
     }
 
@@ -90,7 +99,9 @@ impl Credential<'_> {
             Credential::Null => None,
             Credential::Plain { name, .. } => Some(String::from_utf8_lossy(name).into_owned()),
             Credential::Curve(key) => Some(key.to_string()),
-            Credential::Gssapi { principal } => Some(String::from_utf8_lossy(principal).into_owned()),
+            Credential::Gssapi { principal } => {
+                Some(String::from_utf8_lossy(principal).into_owned())
+            }
         }
     }
 }
@@ -111,17 +122,32 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// `None` for what cannot even be answered: no delimiter, or no request id behind it.
-    pub(crate) fn new(frames: Vec<Message>) -> Option<Self> {
-        let envelope = frames.iter().skip(1).position(|frame| frame.is_empty())? + 2;
-        (frames.len() >= envelope + 2).then_some(Self { frames, envelope })
+    /// # Errors
+    /// [`ZapProblem::FrameCount`] for what cannot even be answered: no delimiter, or no request id behind it.
+    pub(crate) fn new(frames: Vec<Message>) -> Result<Self, ZapProblem> {
+        match frames.iter().skip(1).position(|frame| frame.is_empty()) {
+            Some(at) if frames.len() >= at + 4 => Ok(Self {
+                frames,
+                envelope: at + 2,
+            }),
+            _ => Err(ZapProblem::FrameCount(frames.len())),
+        }
     }
 
     /// # Errors
     /// [`ZapProblem`].
     pub(crate) fn request(&self) -> Result<ZapRequest<'_>, ZapProblem> {
         let (_, body) = self.frames.split_at(self.envelope);
-        let [version, _id, domain, address, _routing_id, mechanism, credentials @ ..] = body else {
+        let [
+            version,
+            _id,
+            domain,
+            address,
+            _routing_id,
+            mechanism,
+            credentials @ ..,
+        ] = body
+        else {
             return Err(ZapProblem::FrameCount(body.len()));
         };
         if version != VERSION {
@@ -140,16 +166,16 @@ impl Frames {
             }
             (b"CURVE", [key]) => match <[u8; 32]>::try_from(&key[..]) {
                 Ok(key) => Credential::Curve(PublicKey::from_bytes(key)),
-                Err(_) => return Err(ZapProblem::Credentials(Mechanism::Curve)),
+                Err(_) => return Err(ZapProblem::Credentials(ZapMechanism::Curve)),
             },
             (b"GSSAPI", [principal]) => Credential::Gssapi { principal },
-            (b"NULL", _) => return Err(ZapProblem::Credentials(Mechanism::Null)),
-            (b"PLAIN", _) => return Err(ZapProblem::Credentials(Mechanism::Plain)),
-            (b"CURVE", _) => return Err(ZapProblem::Credentials(Mechanism::Curve)),
-            (b"GSSAPI", _) => return Err(ZapProblem::Credentials(Mechanism::Gssapi)),
+            (b"NULL", _) => return Err(ZapProblem::Credentials(ZapMechanism::Null)),
+            (b"PLAIN", _) => return Err(ZapProblem::Credentials(ZapMechanism::Plain)),
+            (b"CURVE", _) => return Err(ZapProblem::Credentials(ZapMechanism::Curve)),
+            (b"GSSAPI", _) => return Err(ZapProblem::Credentials(ZapMechanism::Gssapi)),
             (unknown, _) => {
                 let name = String::from_utf8_lossy(unknown.get(..32).unwrap_or(unknown));
-                return Err(ZapProblem::Mechanism(name.into_owned()));
+                return Err(ZapProblem::ZapMechanism(name.into_owned()));
             }
         };
         let domain = domain.strip_suffix(&[0]).unwrap_or(domain);
@@ -163,7 +189,10 @@ impl Frames {
 
     /// The frames of `reply`, addressed to who sent this request. The rest of the request, which may hold a password, is wiped.
     pub(crate) fn answer(self, reply: ZapReply) -> Vec<Message> {
-        let Self { mut frames, envelope } = self;
+        let Self {
+            mut frames,
+            envelope,
+        } = self;
         let mut request = frames.split_off(envelope).into_iter();
         let version = request.next();
         frames.extend(version.map(|_| Message::from(VERSION)));
@@ -220,7 +249,11 @@ pub(crate) struct ZapReply {
 impl ZapReply {
     /// A reply that admits nobody.
     pub(crate) fn refusal(status: StatusCode) -> Self {
-        Self { status, user_id: Vec::new(), metadata: Metadata::default() }
+        Self {
+            status,
+            user_id: Vec::new(),
+            metadata: Metadata::default(),
+        }
     }
 }
 
@@ -233,7 +266,9 @@ pub(crate) struct Metadata(Vec<u8>);
 impl Metadata {
     /// Whether libzmq keeps `name` for itself. Property names do not differ by case.
     pub(crate) fn is_reserved(name: &str) -> bool {
-        RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+        RESERVED
+            .iter()
+            .any(|reserved| reserved.eq_ignore_ascii_case(name))
     }
 
     /// # Errors
