@@ -1,4 +1,5 @@
-//! ZeroMQ over the system libzmq, with the security layer done right.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 
 pub mod error;
 mod fanout;
@@ -7,3 +8,4 @@ pub mod security;
 pub mod socket;
 
 pub use error::{Errno, Error, Result};
+pub use socket::{Context, Message, Socket, SocketType};
