@@ -1,13 +1,347 @@
-//! Files of this room: read within bounds, written whole or not at all.
+//! Files of this room: read within bounds and without surprises, written whole or not at all.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::ffi::sodium;
+use crate::security::keys::{KeyProblem, PasswordProblem};
+use crate::security::zpl::{SyntaxError, SyntaxProblem};
+
+/// Largest certificate file in bytes.
+pub(crate) const CERTIFICATE_LIMIT: u64 = 64 * 1024;
+
+/// Mode of a file that only its owner may read.
+pub(crate) const SECRET_MODE: u32 = 0o600;
+/// Mode of a file that anybody may read, before the process's umask.
+pub(crate) const PUBLIC_MODE: u32 = 0o644;
 
 /// What is wrong with a file's content or mode, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileProblem {
     /// Larger than any such file needs to be.
-    #[error("larger than {limit} bytes")]
+    #[error("larger than {limit} bytes, more than such a file may hold")]
     TooLarge {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Not a regular file, nor a link to one.
+    #[error("{0}, where a regular file is wanted")]
+    NotAFile(FileKind),
+    /// A file with secrets that group or others may use.
+    #[error(
+        "mode {mode:04o} opens the secrets in it to others: run `chmod 600 {}`, and replace what they may have read",
+        .path.display()
+    )]
+    Exposed {
+        /// The file's permission bits.
+        mode: u32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not UTF-8 text.
+    #[error("not UTF-8: save the file in that encoding")]
+    Encoding,
+    /// Breaks the file's syntax.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxProblem),
+    /// The text of a key is not Z85 (RFC 32).
+    #[error(
+        "not Z85: the key's character at position {position} is outside its alphabet, or its group of five exceeds 32 bits"
+    )]
+    Z85 {
+        /// Index of the offending character within the key, from 0.
+        position: usize,
+    },
+    /// A key that cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyProblem),
+    /// A certificate without this section or entry.
+    #[error("no {0}: restore the file, or write it anew")]
+    Missing(&'static str),
+    /// A secret key where a public certificate is wanted.
+    #[error(
+        "holds a secret key where a public certificate is wanted: put the public file here, and keep this one private"
+    )]
+    SecretKey,
+    /// A certificate's metadata name that cannot be sent.
+    #[error(
+        "a metadata name has 1 to 255 characters, and starts neither with `public-key` nor with `secret-key`"
+    )]
+    MetadataName,
+    /// A line of a password file without `=`.
+    #[error("no `=`: write `name=password`, or start a comment with `#`")]
+    NoEquals,
+    /// A user name that the mechanism cannot carry.
+    #[error("a user name has 1 to 255 bytes and no NUL: choose another")]
+    UserName,
+    /// A password that cannot be used.
+    #[error(transparent)]
+    Password(#[from] PasswordProblem),
+    /// A hashed password, which is not understood.
+    #[error("a password hash, which this version cannot check: nobody enters by it")]
+    PasswordHash,
+}
+
+/// What a path leads to instead of a regular file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileKind {
+    /// A directory.
+    Directory,
+    /// A named pipe.
+    Fifo,
+    /// A Unix-domain socket.
+    Socket,
+    /// A character or block device.
+    Device,
+}
+
+impl std::fmt::Display for FileKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "a directory",
+            Self::Fifo => "a FIFO",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+        })
+    }
+}
+
+/// What is wrong in a file whose path is not at hand, and in which line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) line: Option<u32>,
+    pub(crate) problem: FileProblem,
+}
+
+impl Fault {
+    pub(crate) fn new(line: Option<u32>, problem: impl Into<FileProblem>) -> Self {
+        Self {
+            line,
+            problem: problem.into(),
+        }
+    }
+
+    /// The error, now that the path is known.
+    pub(crate) fn at(self, path: &Path) -> Error {
+        Error::File {
+            path: path.into(),
+            line: self.line,
+            problem: self.problem,
+        }
+    }
+}
+
+impl From<SyntaxError> for Fault {
+    fn from(error: SyntaxError) -> Self {
+        Self::new(Some(error.line), error.problem)
+    }
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anybody.
+    Public,
+    /// Its owner alone: any permission of group or others is refused.
+    OwnerOnly,
+}
+
+/// What tells one state of a file from another: nanosecond times, so a change within one second counts, and the
+/// time of the last change of status, so one under a preserved time of modification does too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A file's bytes, wiped when dropped, and the state of the very file that was read, taken before its first byte.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    #[allow(dead_code, reason = "the directory store compares it")]
+    pub(crate) stamp: Stamp,
+}
+
+/// Reads a regular file (or a link to one) of at most `limit` bytes. Never waits for a writer of a FIFO.
+///
+/// # Errors
+/// [`Error::Io`]: not there, not readable. [`Error::File`]: not a regular file, too large, or open to others.
+pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Content> {
+    let io = |source| Error::Io {
+        path: path.into(),
+        source,
+    };
+    let file = |problem| Fault::new(None, problem).at(path);
+
+    // Opening a device can already do something, and a socket cannot be opened at all.
+    regular(&fs::metadata(path).map_err(io)?).map_err(file)?;
+    // What lies there may have changed since: open without waiting, and look at what was opened.
+    let mut opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(io)?;
+    let metadata = opened.metadata().map_err(io)?;
+    regular(&metadata).map_err(file)?;
+    let mode = metadata.mode() & 0o7777;
+    if access == Access::OwnerOnly && mode & 0o077 != 0 {
+        return Err(file(FileProblem::Exposed {
+            mode,
+            path: path.into(),
+        }));
+    }
+    if metadata.len() > limit {
+        return Err(file(FileProblem::TooLarge { limit }));
+    }
+    let bytes = read_bounded(&mut opened, metadata.len(), limit)
+        .map_err(io)?
+        .ok_or_else(|| file(FileProblem::TooLarge { limit }))?;
+    Ok(Content {
+        bytes,
+        stamp: Stamp::from(&metadata),
+    })
+}
+
+fn regular(metadata: &Metadata) -> Result<(), FileProblem> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    Err(FileProblem::NotAFile(if kind.is_dir() {
+        FileKind::Directory
+    } else if kind.is_fifo() {
+        FileKind::Fifo
+    } else if kind.is_socket() {
+        FileKind::Socket
+    } else {
+        FileKind::Device
+    }))
+}
+
+/// Reads to the end, or gives `None` beyond `limit`. No buffer is reallocated, which would leave a copy behind.
+fn read_bounded(
+    source: &mut impl Read,
+    expected: u64,
+    limit: u64,
+) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let size = |bytes: u64| usize::try_from(bytes).map_err(io::Error::other);
+    let mut buffer = Zeroizing::new(vec![0; size(expected.min(limit).saturating_add(1))?]);
+    let mut filled = 0;
+    loop {
+        let room = buffer.get_mut(filled..).unwrap_or_default();
+        if room.is_empty() {
+            // It grew since it was measured.
+            if filled as u64 > limit {
+                return Ok(None);
+            }
+            let larger = (filled as u64)
+                .saturating_mul(2)
+                .min(limit.saturating_add(1));
+            let mut larger = Zeroizing::new(vec![0; size(larger)?]);
+            for (to, from) in larger.iter_mut().zip(buffer.iter()) {
+                *to = *from;
+            }
+            buffer = larger;
+            continue;
+        }
+        match source.read(room) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if filled as u64 > limit {
+        return Ok(None);
+    }
+    buffer.truncate(filled);
+    Ok(Some(buffer))
+}
+
+/// The text of a file.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let valid = bytes.iter().take(error.valid_up_to());
+        let line = valid.filter(|&&byte| byte == b'\n').count() + 1;
+        Fault::new(u32::try_from(line).ok(), FileProblem::Encoding)
+    })
+}
+
+/// Writes a file whole or not at all: beside it, to the disk, then renamed over it. `mode` is subject to the umask.
+///
+/// A link is followed, and what it leads to replaced.
+///
+/// # Errors
+/// [`Error::Io`]: no such directory, no permission, no space. [`Error::File`]: something else than a file is there.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let io = |source| Error::Io {
+        path: path.into(),
+        source,
+    };
+    let target = match fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.into(),
+        Err(error) => return Err(io(error)),
+    };
+    match fs::metadata(&target) {
+        // Renaming over a device such as /dev/null would replace it for everybody.
+        Ok(metadata) => regular(&metadata).map_err(|problem| Fault::new(None, problem).at(path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io(error)),
+    }
+    let directory = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temporary = directory.join(temporary_name()?);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .map_err(io)?;
+    let written = fill(&file, bytes).and_then(|()| fs::rename(&temporary, &target));
+    if let Err(error) = written {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+        return Err(io(error));
+    }
+    // The new name is on the disk only when its directory is.
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(io)
+}
+
+/// A name that directory listings hide and certificate stores skip.
+fn temporary_name() -> Result<String> {
+    let mut random = [0; 8];
+    sodium::random(&mut random)?;
+    Ok(format!(".ironhouse-{:016x}", u64::from_ne_bytes(random)))
+}
+
+fn fill(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    file.sync_all()
 }

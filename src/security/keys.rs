@@ -1,4 +1,17 @@
-//! Keys.
+//! Curve25519 keys with their Z85 text, and passwords.
+
+use std::fmt;
+use std::str::FromStr;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::ffi::sodium::{self, KEY_BYTES, SecretBytes};
+use crate::security::file::FileProblem;
+
+/// Characters of a key's Z85 text.
+const TEXT_CHARS: usize = KEY_BYTES / 4 * 5;
 
 /// Why a key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -7,4 +20,492 @@ pub enum KeyProblem {
     /// Not 40 characters of Z85.
     #[error("a key is 40 characters of Z85, not {0}")]
     Length(usize),
+    /// All zero: what other software makes of a text that it could not decode.
+    #[error("a key of zeros belongs to nobody: make a new pair")]
+    Zero,
+    /// The public key is not the one that belongs to the secret key.
+    #[error(
+        "the public key does not belong to the secret key: make a new pair, or restore the file"
+    )]
+    Mismatch,
+}
+
+/// Why a text is no key; becomes an [`Error`] or, in a file, a [`FileProblem`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TextProblem {
+    Key(KeyProblem),
+    Z85 { position: usize },
+}
+
+impl From<TextProblem> for Error {
+    fn from(problem: TextProblem) -> Self {
+        match problem {
+            TextProblem::Key(problem) => Self::Key(problem),
+            TextProblem::Z85 { position } => Self::Z85 { position },
+        }
+    }
+}
+
+impl From<TextProblem> for FileProblem {
+    fn from(problem: TextProblem) -> Self {
+        match problem {
+            TextProblem::Key(problem) => Self::Key(problem),
+            TextProblem::Z85 { position } => Self::Z85 { position },
+        }
+    }
+}
+
+/// Decodes exactly 40 characters of Z85 that are not all zero.
+fn decode(text: &str) -> Result<SecretBytes, TextProblem> {
+    let length = text.chars().count();
+    if length != TEXT_CHARS {
+        return Err(TextProblem::Key(KeyProblem::Length(length)));
+    }
+    if let Some(position) = text.chars().position(|c| !c.is_ascii()) {
+        return Err(TextProblem::Z85 { position });
+    }
+    // The crate z85 takes a last group that begins with '#' as padding of its own making; in Z85 such a group
+    // exceeds 32 bits.
+    let last = TEXT_CHARS - 5;
+    let decoded = Zeroizing::new(z85::decode(text).map_err(|problem| TextProblem::Z85 {
+        position: match problem {
+            z85::DecodeError::InvalidByte(position, _)
+            | z85::DecodeError::InvalidChunk(position) => position.min(last + 4),
+            _ => last,
+        },
+    })?);
+    let mut key = Box::new(Zeroizing::new([0; KEY_BYTES]));
+    if decoded.len() != KEY_BYTES {
+        return Err(TextProblem::Z85 { position: last });
+    }
+    key.copy_from_slice(&decoded);
+    not_zero(&key).map_err(TextProblem::Key)?;
+    Ok(key)
+}
+
+fn not_zero(key: &[u8; KEY_BYTES]) -> Result<(), KeyProblem> {
+    if key.ct_eq(&[0; KEY_BYTES]).into() {
+        Err(KeyProblem::Zero)
+    } else {
+        Ok(())
+    }
+}
+
+/// A CURVE public key: 32 bytes, written as 40 characters of Z85.
+///
+/// [`FromStr`] refuses what is not exactly 40 characters of Z85, and the key of zeros.
+///
+/// Source: RFC 26/CURVEZMQ; RFC 32/Z85.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicKey([u8; KEY_BYTES]);
+
+impl PublicKey {
+    /// Takes the key's 32 bytes as they are, such as a peer presented them.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Refuses the key of zeros, which must never be admitted: whoever failed to decode a key has it.
+    ///
+    /// # Errors
+    /// [`KeyProblem::Zero`].
+    pub fn usable(self) -> Result<Self, KeyProblem> {
+        not_zero(&self.0)?;
+        Ok(self)
+    }
+
+    /// As [`FromStr`], for text in a file.
+    pub(crate) fn parse(text: &str) -> Result<Self, TextProblem> {
+        decode(text).map(|key| Self(**key))
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(Self::parse(text)?)
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&z85::encode(self.0))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
+
+/// A CURVE secret key: 32 bytes, wiped when dropped; compared by [`SecretKey::ct_eq`] only.
+///
+/// ```compile_fail
+/// fn copy(key: &ironhouse::security::SecretKey) -> ironhouse::security::SecretKey {
+///     key.clone()
+/// }
+/// ```
+///
+/// Source: RFC 26/CURVEZMQ.
+pub struct SecretKey(SecretBytes);
+
+impl SecretKey {
+    /// Reads 40 characters of Z85.
+    ///
+    /// # Errors
+    /// [`Error::Key`]: not 40 characters, or the key of zeros. [`Error::Z85`]: not Z85.
+    pub fn from_z85(text: &str) -> Result<Self> {
+        Ok(Self::parse(text)?)
+    }
+
+    /// Copies the key's 32 bytes; wiping the original is the caller's part.
+    ///
+    /// # Errors
+    /// [`Error::Key`]: the key of zeros.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self> {
+        not_zero(bytes)?;
+        let mut key = Box::new(Zeroizing::new([0; KEY_BYTES]));
+        key.copy_from_slice(bytes);
+        Ok(Self(key))
+    }
+
+    /// As [`SecretKey::from_z85`], for text in a file.
+    pub(crate) fn parse(text: &str) -> Result<Self, TextProblem> {
+        decode(text).map(Self)
+    }
+
+    /// The key as 40 characters of Z85.
+    pub fn expose_z85(&self) -> Zeroizing<String> {
+        Zeroizing::new(z85::encode(self.0.as_slice()))
+    }
+
+    /// The key's 32 bytes, in place: whoever copies them must wipe the copy.
+    pub fn expose_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The public key that belongs to this one.
+    ///
+    /// # Errors
+    /// [`Error::Os`]: libsodium failed.
+    pub fn public_key(&self) -> Result<PublicKey> {
+        sodium::public_from_secret(&self.0).map(PublicKey)
+    }
+
+    /// Whether both are the same key, in constant time.
+    pub fn ct_eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(..)")
+    }
+}
+
+/// A public key and the secret key that belongs to it.
+#[derive(Debug)]
+pub struct Keypair {
+    public: PublicKey,
+    secret: SecretKey,
+}
+
+impl Keypair {
+    /// Makes a new pair.
+    ///
+    /// # Errors
+    /// [`Error::Os`]: libsodium found no random numbers.
+    ///
+    /// Source: `zmq_curve_keypair(3)`.
+    #[doc(alias = "zmq_curve_keypair")]
+    pub fn generate() -> Result<Self> {
+        let (public, secret) = sodium::keypair()?;
+        Ok(Self {
+            public: PublicKey(public),
+            secret: SecretKey(secret),
+        })
+    }
+
+    /// Completes a secret key with its public key.
+    ///
+    /// # Errors
+    /// [`Error::Os`]: libsodium failed.
+    ///
+    /// Source: `zmq_curve_public(3)`.
+    #[doc(alias = "zmq_curve_public")]
+    pub fn from_secret(secret: SecretKey) -> Result<Self> {
+        Ok(Self {
+            public: secret.public_key()?,
+            secret,
+        })
+    }
+
+    /// The public key.
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The secret key.
+    pub const fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+}
+
+/// Longest user name and password in bytes.
+///
+/// Source: RFC 24/PLAIN; `zmq_setsockopt(3)`, `ZMQ_PLAIN_PASSWORD`.
+pub(crate) const PLAIN_LIMIT: usize = 255;
+
+/// Why a text cannot be a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordProblem {
+    /// Nothing to know, so nothing that proves anything.
+    #[error("an empty password lets anybody in: set one")]
+    Empty,
+    /// Longer than the mechanism can carry.
+    #[error("a password has at most 255 bytes: choose a shorter one")]
+    TooLong,
+    /// A NUL, where libzmq would end the password.
+    #[error("a password holds no NUL byte: leave it out")]
+    Nul,
+}
+
+/// A password of the PLAIN mechanism: 1 to 255 bytes without NUL, wiped when dropped.
+///
+/// Source: RFC 24/PLAIN.
+pub struct Password(Zeroizing<Box<[u8]>>);
+
+impl Password {
+    /// Takes the password; a buffer that is handed over (`String`, `Vec<u8>`) is wiped, a borrowed one is copied.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]: empty, longer than 255 bytes, or with a NUL.
+    pub fn new(password: impl Into<Vec<u8>>) -> Result<Self> {
+        let bytes = Zeroizing::new(password.into());
+        Self::parse(&bytes).map_err(|problem| Error::InvalidOption {
+            name: "password",
+            reason: problem.to_string(),
+        })
+    }
+
+    /// As [`Password::new`], for bytes in a file.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, PasswordProblem> {
+        if bytes.is_empty() {
+            Err(PasswordProblem::Empty)
+        } else if bytes.len() > PLAIN_LIMIT {
+            Err(PasswordProblem::TooLong)
+        } else if bytes.contains(&0) {
+            Err(PasswordProblem::Nul)
+        } else {
+            Ok(Self(Zeroizing::new(bytes.into())))
+        }
+    }
+
+    /// The password's bytes, in place: whoever copies them must wipe the copy.
+    pub fn expose_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether `candidate` is this password. Compares blocks of one size, so that the time taken tells neither where
+    /// they differ nor how long the password is.
+    pub(crate) fn ct_eq(&self, candidate: &[u8]) -> bool {
+        let mut own = Zeroizing::new([0; PLAIN_LIMIT]);
+        let mut other = Zeroizing::new([0; PLAIN_LIMIT]);
+        pad(&mut own, &self.0);
+        pad(&mut other, candidate);
+        let same_length = (self.0.len() as u64).ct_eq(&(candidate.len() as u64));
+        (same_length & own.ct_eq(other.as_slice())).into()
+    }
+}
+
+/// Copies the start of `bytes` into `block`; the rest stays zero.
+fn pad(block: &mut [u8; PLAIN_LIMIT], bytes: &[u8]) {
+    for (to, from) in block.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The public key of RFC 26's and libzmq's examples of Z85 text is any 40 characters; this pair was made here.
+    fn pair() -> Keypair {
+        Keypair::generate().unwrap()
+    }
+
+    #[test]
+    fn public_key_survives_its_text() {
+        let key = *pair().public();
+        let text = key.to_string();
+        assert_eq!(text.len(), 40);
+        assert_eq!(text.parse::<PublicKey>().unwrap(), key);
+    }
+
+    #[test]
+    fn secret_key_survives_its_text_and_gives_its_public_key() {
+        let pair = pair();
+        let again = SecretKey::from_z85(&pair.secret().expose_z85()).unwrap();
+        assert!(again.ct_eq(pair.secret()));
+        assert_eq!(again.public_key().unwrap(), *pair.public());
+        let again = SecretKey::from_bytes(pair.secret().expose_bytes()).unwrap();
+        assert_eq!(Keypair::from_secret(again).unwrap().public(), pair.public());
+        assert!(!pair.secret().ct_eq(Keypair::generate().unwrap().secret()));
+    }
+
+    #[test]
+    fn rfc_32_test_vector_is_written_as_the_rfc_says() {
+        let mut bytes = [0; 32];
+        for group in bytes.chunks_exact_mut(8) {
+            group.copy_from_slice(&[0x86, 0x4F, 0xD2, 0x6F, 0xB5, 0x59, 0xF7, 0x5B]);
+        }
+        let text = "HelloWorld".repeat(4);
+        assert_eq!(PublicKey::from_bytes(bytes).to_string(), text);
+        assert_eq!(text.parse::<PublicKey>().unwrap().as_bytes(), &bytes);
+    }
+
+    #[test]
+    fn key_of_wrong_length_is_refused_with_its_length() {
+        for length in [0, 1, 35, 39, 41, 45, 80] {
+            assert_eq!(
+                decode(&"a".repeat(length)),
+                Err(TextProblem::Key(KeyProblem::Length(length)))
+            );
+        }
+        assert_eq!(
+            decode(&"ä".repeat(20)),
+            Err(TextProblem::Key(KeyProblem::Length(20)))
+        );
+    }
+
+    #[test]
+    fn character_outside_z85_is_named_by_position() {
+        for position in 0..40 {
+            for bad in ['"', '~', ' ', '\0', '\u{7f}', 'ä', '\\'] {
+                let text: String = (0..40)
+                    .map(|at| if at == position { bad } else { '1' })
+                    .collect();
+                assert_eq!(decode(&text), Err(TextProblem::Z85 { position }), "{bad:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn group_beyond_32_bits_is_refused_wherever_it_stands() {
+        for group in ["#####", "#0000", "%nSc1", "####1", "#1111"] {
+            for at in (0..40).step_by(5) {
+                let mut text = "1".repeat(40);
+                text.replace_range(at..at + 5, group);
+                assert!(
+                    matches!(decode(&text), Err(TextProblem::Z85 { position }) if (at..at + 5).contains(&position)),
+                    "{text}"
+                );
+            }
+        }
+        let mut largest = "1".repeat(35);
+        largest.push_str("%nSc0");
+        assert!(decode(&largest).is_ok());
+    }
+
+    #[test]
+    fn key_of_zeros_is_refused_as_text_and_for_admission_but_can_be_shown() {
+        let zeros = "0".repeat(40);
+        assert!(matches!(
+            zeros.parse::<PublicKey>(),
+            Err(Error::Key(KeyProblem::Zero))
+        ));
+        assert!(matches!(
+            SecretKey::from_z85(&zeros),
+            Err(Error::Key(KeyProblem::Zero))
+        ));
+        assert!(SecretKey::from_bytes(&[0; 32]).is_err());
+        let shown = PublicKey::from_bytes([0; 32]);
+        assert_eq!(shown.to_string(), zeros);
+        assert_eq!(shown.usable(), Err(KeyProblem::Zero));
+        assert!(pair().public().usable().is_ok());
+    }
+
+    #[test]
+    fn debug_and_errors_never_show_a_secret() {
+        let pair = pair();
+        let text = pair.secret().expose_z85();
+        let shown = format!("{pair:?}");
+        assert!(shown.contains("SecretKey(..)") && !shown.contains(text.as_str()));
+        let mut broken = text.to_string();
+        broken.replace_range(20..21, "~");
+        let error = SecretKey::from_z85(&broken).unwrap_err();
+        for shown in [format!("{error:?}"), error.to_string()] {
+            assert!(!shown.contains(&broken[..8]) && !shown.contains(&broken[32..]));
+        }
+        let shown = format!("{:?}", Password::new("open sesame").unwrap());
+        assert_eq!(shown, "Password(..)");
+    }
+
+    #[test]
+    fn password_takes_1_to_255_bytes_without_nul() {
+        assert!(Password::new("x").is_ok());
+        assert!(Password::new("x".repeat(255)).is_ok());
+        assert!(Password::new(vec![0xFF, b'=', b'#', b' ']).is_ok());
+        for bad in ["", "with\0nul", &"secretive".repeat(29)] {
+            let error = Password::new(bad).unwrap_err();
+            assert!(matches!(error, Error::InvalidOption { .. }));
+            assert!(bad.is_empty() || !error.to_string().contains(bad));
+        }
+    }
+
+    #[test]
+    fn password_equals_only_itself() {
+        let password = Password::new("secret").unwrap();
+        assert!(password.ct_eq(b"secret"));
+        for other in [
+            "",
+            "secre",
+            "secret ",
+            "secret\0",
+            "Secret",
+            &"s".repeat(256),
+        ] {
+            assert!(!password.ct_eq(other.as_bytes()), "{other:?}");
+        }
+        let longest = Password::new("p".repeat(255)).unwrap();
+        assert!(!longest.ct_eq("p".repeat(256).as_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_32_bytes_survive_as_text(bytes: [u8; 32]) {
+            prop_assume!(bytes != [0; 32]);
+            let key = PublicKey::from_bytes(bytes);
+            prop_assert_eq!(key.to_string().parse::<PublicKey>().unwrap(), key);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused_without_panic(text in "\\PC{0,60}") {
+            let _ = decode(&text);
+        }
+
+        #[test]
+        fn forty_characters_are_read_only_if_they_are_written_so(text in "[0-9a-zA-Z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}") {
+            if let Ok(key) = text.parse::<PublicKey>() {
+                prop_assert_eq!(key.to_string(), text);
+            }
+        }
+    }
 }

@@ -1,10 +1,14 @@
 //! Keys, certificates, stores, policies, and the authenticator that applies them.
 
+pub mod certificate;
 pub mod file;
 pub mod keys;
+pub mod zpl;
 
-pub use file::FileProblem;
-pub use keys::KeyProblem;
+pub use certificate::{Certificate, SecretCertificate};
+pub use file::{FileKind, FileProblem};
+pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, SecretKey};
+pub use zpl::SyntaxProblem;
 
 /// A ZAP message that breaks RFC 27.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
