@@ -43,9 +43,14 @@ pub enum Error {
     /// The libzmq at hand was built without this.
     #[error("this libzmq has no {0}: install one that was built with it")]
     Unsupported(Capability),
-    /// The connection could not be secured.
-    #[error(transparent)]
-    Handshake(#[from] HandshakeProblem),
+    /// A connection could not be made or secured.
+    #[error("{endpoint}: {problem}")]
+    Handshake {
+        /// The endpoint connected to.
+        endpoint: String,
+        /// What happened.
+        problem: HandshakeProblem,
+    },
     /// The context has a ZAP handler already.
     #[error(
         "this context has a ZAP handler already: share its Authenticator instead of starting a second one"
@@ -101,6 +106,16 @@ pub enum Error {
     /// A ZAP message that breaks RFC 27.
     #[error(transparent)]
     Zap(#[from] ZapProblem),
+}
+
+impl Error {
+    /// Names what the failed call was made on: an endpoint, an option.
+    pub(crate) fn on(mut self, operand: &str) -> Self {
+        if let Error::Zmq { on, .. } = &mut self {
+            *on = operand.into();
+        }
+        self
+    }
 }
 
 /// An error number of libzmq or the operating system, as `zmq_errno(3)` gives it.

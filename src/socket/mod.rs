@@ -1,24 +1,358 @@
-//! Sockets: contexts, messages, options, pollers, monitors.
+//! Sockets: contexts, messages, options, pollers, monitors, handshakes. Knows nothing of keys.
 
-/// What a libzmq may have been built with; asked by `zmq_has(3)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Capability {
-    /// The CURVE mechanism.
-    Curve,
+mod builder;
+mod context;
+mod handshake;
+mod message;
+mod monitor;
+pub mod options;
+mod poller;
+mod proxy;
+
+use std::ffi::c_void;
+use std::fmt;
+
+pub use builder::{Mechanism, SocketBuilder};
+pub(crate) use builder::{Secured, sealed};
+#[cfg(feature = "linked")]
+pub use context::ContextBuilder;
+pub use context::{Capability, Context};
+pub use handshake::HandshakeProblem;
+pub use message::Message;
+pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
+pub use options::{ContextOption, SocketOption};
+pub use poller::{Events, Interest, Poller, Token};
+pub use proxy::proxy;
+
+use zmq_sys_wrap::zmq;
+
+use crate::error::{Error, Result};
+use crate::ffi::{c_string, message::RawMessage, socket::RawSocket};
+use builder::KeepAlive;
+use monitor::Hub;
+use options::{OptionValue, Readable, Writable};
+
+/// The type of a socket: its pattern.
+///
+/// Source: `zmq_socket(3)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+#[repr(u32)]
+pub enum SocketType {
+    Pair = zmq::ZMQ_PAIR,
+    Pub = zmq::ZMQ_PUB,
+    Sub = zmq::ZMQ_SUB,
+    Req = zmq::ZMQ_REQ,
+    Rep = zmq::ZMQ_REP,
+    Dealer = zmq::ZMQ_DEALER,
+    Router = zmq::ZMQ_ROUTER,
+    Pull = zmq::ZMQ_PULL,
+    Push = zmq::ZMQ_PUSH,
+    XPub = zmq::ZMQ_XPUB,
+    XSub = zmq::ZMQ_XSUB,
+    Stream = zmq::ZMQ_STREAM,
 }
 
-impl std::fmt::Display for Capability {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self:?}")
+/// An open socket.
+///
+/// It can be given to another thread, but not be used by two at a time (`zmq_socket(3)`). Its security was settled before it
+/// was opened and cannot change. Dropping it closes it: what was sent goes on leaving for at most its
+/// [`LINGER`](options::LINGER), what was received and not read is lost, and a message sent in part is not sent at all.
+///
+/// All calls but those of [`try_send`](Self::try_send) and [`try_recv`](Self::try_recv) wait as long as the options
+/// [`RCV_TIMEO`](options::RCV_TIMEO) and [`SND_TIMEO`](options::SND_TIMEO) say. Every call may answer [`Error::Terminated`] once the
+/// context is shut down, and [`Error::Interrupted`] where a signal handler ran meanwhile: nothing was sent or received then.
+#[doc(alias = "zsock_t")]
+pub struct Socket {
+    // The order of these fields is the order in which they are dropped: the socket closes first, then its mechanism may end
+    // what kept it safe (the authenticator), then the context may be terminated.
+    raw: RawSocket,
+    monitor: Hub,
+    keep_alive: Option<KeepAlive>,
+    context: Context,
+    kind: SocketType,
+}
+
+const DONTWAIT: i32 = zmq::ZMQ_DONTWAIT as i32;
+const SNDMORE: i32 = zmq::ZMQ_SNDMORE as i32;
+
+impl Socket {
+    /// Accepts connections at `endpoint`, such as `tcp://127.0.0.1:5555`, `tcp://*:*` or `ipc:///run/my.sock`; the endpoint as the
+    /// system resolved it.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] with the endpoint; [`Error::InvalidOption`] where the socket has a mechanism that the transport does not carry.
+    ///
+    /// Source: `zmq_bind(3)`.
+    #[doc(alias = "zmq_bind")]
+    pub fn bind(&self, endpoint: &str) -> Result<String> {
+        self.check_transport(endpoint)?;
+        self.raw
+            .bind(&c_string("endpoint", endpoint)?)
+            .map_err(|e| e.on(endpoint))?;
+        self.get(options::LAST_ENDPOINT)
+    }
+
+    /// Connects to `endpoint`, now or as soon as somebody accepts there.
+    ///
+    /// Returns before the connection is made, and says nothing of its security: for that see
+    /// [`connect_checked`](SocketBuilder::connect_checked).
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    ///
+    /// Source: `zmq_connect(3)`.
+    #[doc(alias = "zmq_connect")]
+    pub fn connect(&self, endpoint: &str) -> Result<()> {
+        self.check_transport(endpoint)?;
+        self.raw
+            .connect(&c_string("endpoint", endpoint)?)
+            .map_err(|e| e.on(endpoint))
+    }
+
+    /// Stops accepting connections at `endpoint`, as [`bind`](Self::bind) returned it. Existing ones remain.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] (`ENOENT`) where it was not bound there.
+    #[doc(alias = "zmq_unbind")]
+    pub fn unbind(&self, endpoint: &str) -> Result<()> {
+        self.raw
+            .unbind(&c_string("endpoint", endpoint)?)
+            .map_err(|e| e.on(endpoint))
+    }
+
+    /// Ends the connection to `endpoint`.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] (`ENOENT`) where it was not connected there.
+    #[doc(alias = "zmq_disconnect")]
+    pub fn disconnect(&self, endpoint: &str) -> Result<()> {
+        self.raw
+            .disconnect(&c_string("endpoint", endpoint)?)
+            .map_err(|e| e.on(endpoint))
+    }
+
+    /// Sends a message of one frame, or the last frame of one.
+    ///
+    /// Success means queued, not delivered. After an error the message is gone; clone it first (that copies nothing) to try again.
+    ///
+    /// # Errors
+    /// [`Error::Again`], [`Error::Terminated`], [`Error::Interrupted`]; [`Error::Zmq`] where the pattern does not allow it now.
+    ///
+    /// Source: `zmq_msg_send(3)`.
+    #[doc(alias = "zmq_msg_send")]
+    #[doc(alias = "zstr_send")]
+    pub fn send(&self, message: impl Into<Message>) -> Result<()> {
+        self.send_frame(message.into(), 0)
+    }
+
+    /// Sends a frame that others of the same message follow. Nothing leaves before the last one, given to [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_more(&self, message: impl Into<Message>) -> Result<()> {
+        self.send_frame(message.into(), SNDMORE)
+    }
+
+    /// As [`send`](Self::send), but answers [`Error::Again`] where it would wait.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
+        self.send_frame(message.into(), DONTWAIT)
+    }
+
+    /// Sends a message of several frames, as a whole or not at all. No frames: nothing is sent.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_multipart<T: Into<Message>>(
+        &self,
+        frames: impl IntoIterator<Item = T>,
+    ) -> Result<()> {
+        let mut frames = frames.into_iter().peekable();
+        let mut started = false;
+        while let Some(frame) = frames.next() {
+            let flags = if frames.peek().is_some() { SNDMORE } else { 0 };
+            let mut message = frame.into().into_raw(self.raw.api())?;
+            loop {
+                match self.raw.send(&mut message, flags) {
+                    // The first frame is on its way: only going on keeps the message whole.
+                    Err(Error::Interrupted) if started => continue,
+                    result => break result?,
+                }
+            }
+            started = true;
+        }
+        Ok(())
+    }
+
+    /// Receives one frame; [`Message::more`] says whether others of the same message follow.
+    ///
+    /// # Errors
+    /// [`Error::Again`], [`Error::Terminated`], [`Error::Interrupted`]; [`Error::Zmq`] where the pattern does not allow it now.
+    ///
+    /// Source: `zmq_msg_recv(3)`.
+    #[doc(alias = "zmq_msg_recv")]
+    #[doc(alias = "zstr_recv")]
+    pub fn recv(&self) -> Result<Message> {
+        self.recv_frame(0)
+    }
+
+    /// As [`recv`](Self::recv), but answers [`Error::Again`] where it would wait.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Message> {
+        self.recv_frame(DONTWAIT)
+    }
+
+    /// Receives all frames of a message.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    #[doc(alias = "zmsg_recv")]
+    pub fn recv_multipart(&self) -> Result<Vec<Message>> {
+        self.recv_frames(0)
+    }
+
+    /// As [`recv_multipart`](Self::recv_multipart), but answers [`Error::Again`] where it would wait.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv_multipart(&self) -> Result<Vec<Message>> {
+        self.recv_frames(DONTWAIT)
+    }
+
+    /// Receives messages that start with `prefix` (SUB); an empty one means all.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] on a socket of another type.
+    pub fn subscribe(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
+        self.set(options::SUBSCRIBE, prefix.as_ref().to_vec())
+    }
+
+    /// Takes back one [`subscribe`](Self::subscribe) of the same prefix.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] on a socket of another type.
+    pub fn unsubscribe(&self, prefix: impl AsRef<[u8]>) -> Result<()> {
+        self.set(options::UNSUBSCRIBE, prefix.as_ref().to_vec())
+    }
+
+    /// Sets an option; most take effect for later binds and connects only.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] with the option's name; [`Error::InvalidOption`] for a value out of its range.
+    ///
+    /// Source: `zmq_setsockopt(3)`.
+    #[doc(alias = "zmq_setsockopt")]
+    pub fn set<T: OptionValue, A: Writable>(
+        &self,
+        option: SocketOption<T, A>,
+        value: T,
+    ) -> Result<()> {
+        self.set_raw(option.id, option.name, &value.encode(option.name)?)
+    }
+
+    /// Reads an option.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] with the option's name.
+    ///
+    /// Source: `zmq_getsockopt(3)`.
+    #[doc(alias = "zmq_getsockopt")]
+    pub fn get<T: OptionValue, A: Readable>(&self, option: SocketOption<T, A>) -> Result<T> {
+        let mut value = vec![0; T::CAPACITY];
+        let len = self
+            .raw
+            .get(option.id, &mut value)
+            .map_err(|e| e.on(option.name))?;
+        value.truncate(len);
+        T::decode(&value).ok_or_else(|| context::unexpected(option.name, &value))
+    }
+
+    /// The socket's type.
+    pub fn kind(&self) -> SocketType {
+        self.kind
+    }
+
+    /// The context the socket lives in.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The socket as libzmq's functions take it. It is closed when this value is dropped.
+    pub fn as_raw(&self) -> *mut c_void {
+        self.raw.as_ptr()
+    }
+
+    fn set_raw(&self, id: i32, name: &'static str, value: &[u8]) -> Result<()> {
+        if id == options::HANDSHAKE_IVL.id
+            && self.keep_alive.is_some()
+            && value.iter().all(|&b| b == 0)
+        {
+            return Err(Error::InvalidOption {
+                name,
+                reason:
+                    "0 would let unauthenticated peers stay for ever; set what a handshake may take"
+                        .into(),
+            });
+        }
+        self.raw.set(id, value).map_err(|e| e.on(name))
+    }
+
+    fn send_frame(&self, message: Message, flags: i32) -> Result<()> {
+        self.raw.send(&mut message.into_raw(self.raw.api())?, flags)
+    }
+
+    fn recv_frame(&self, flags: i32) -> Result<Message> {
+        let mut message = RawMessage::new(self.raw.api());
+        self.raw.recv(&mut message, flags)?;
+        Ok(Message::received(message))
+    }
+
+    fn recv_frames(&self, flags: i32) -> Result<Vec<Message>> {
+        let mut frames = vec![self.recv_frame(flags)?];
+        while frames.last().is_some_and(Message::more) {
+            // libzmq delivers messages whole: the other frames are here, and a signal is no reason to lose the first.
+            match self.recv_frame(flags) {
+                Err(Error::Interrupted) => continue,
+                frame => frames.push(frame?),
+            }
+        }
+        Ok(frames)
+    }
+
+    /// Refuses, on a socket with a mechanism, the transports that would silently do without it.
+    fn check_transport(&self, endpoint: &str) -> Result<()> {
+        if self.keep_alive.is_none() {
+            return Ok(());
+        }
+        let transport = endpoint.split("://").next().unwrap_or_default();
+        match transport {
+            "tcp" | "ipc" | "tipc" | "vmci" | "ws" | "wss" => Ok(()),
+            _ => Err(Error::InvalidOption {
+                name: "endpoint",
+                reason: format!(
+                    "{endpoint:?}: the transport {transport:?} carries no security mechanism, and this socket has one; use tcp or ipc, or a socket without a mechanism"
+                ),
+            }),
+        }
     }
 }
 
-/// Why a connection could not be secured.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandshakeProblem {
-    /// Nothing happened in time.
-    #[error("no verdict")]
-    Timeout,
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.monitor.stop(&self.raw);
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("kind", &self.kind)
+            .field("secured", &self.keep_alive.is_some())
+            .finish_non_exhaustive()
+    }
 }

@@ -15,6 +15,8 @@ pub mod zmq {
 
     /// `ZMQ_ZAP_ENFORCE_DOMAIN`: declared as draft in `zmq.h`, yet accepted by every stock build since 4.3.0.
     pub const ZMQ_ZAP_ENFORCE_DOMAIN: u32 = 93;
+    /// `ZMQ_ZERO_COPY_RECV`, a context option: likewise.
+    pub const ZMQ_ZERO_COPY_RECV: u32 = 10;
 }
 
 /// Declarations of `sodium.h`.

@@ -1,0 +1,92 @@
+//! `RawContext`: a libzmq context, owned or borrowed.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::NonNull;
+
+use zmq_sys_wrap::Api;
+
+use super::{check, last_error};
+use crate::error::{Error, Result};
+
+/// A libzmq context and the library it belongs to. An owned one is terminated when it is dropped.
+#[derive(Debug)]
+pub(crate) struct RawContext {
+    api: &'static Api,
+    context: NonNull<c_void>,
+    /// The process that made it, where we did: a forked child must not terminate its parent's context.
+    owner: Option<u32>,
+}
+
+// SAFETY: zmq_ctx_new(3): "A 0MQ context is thread safe and may be shared among as many application threads as necessary".
+unsafe impl Send for RawContext {}
+// SAFETY: as above.
+unsafe impl Sync for RawContext {}
+
+impl RawContext {
+    pub(crate) fn new(api: &'static Api) -> Result<Self> {
+        // SAFETY: zmq_ctx_new has no precondition.
+        let context = unsafe { (api.ctx_new)() };
+        let context = NonNull::new(context).ok_or_else(|| last_error(api, "zmq_ctx_new"))?;
+        Ok(Self {
+            api,
+            context,
+            owner: Some(std::process::id()),
+        })
+    }
+
+    /// Uses a context that its host goes on owning.
+    ///
+    /// # Safety
+    /// `context` must be a live context of the library behind `api`, and outlive the result; it may be shut down or
+    /// be in termination meanwhile.
+    pub(crate) unsafe fn borrow(context: NonNull<c_void>, api: &'static Api) -> Self {
+        Self {
+            api,
+            context,
+            owner: None,
+        }
+    }
+
+    pub(crate) fn api(&self) -> &'static Api {
+        self.api
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut c_void {
+        self.context.as_ptr()
+    }
+
+    pub(crate) fn set(&self, option: c_int, value: c_int) -> Result<()> {
+        // SAFETY: the context is live as long as `self` (constructor's contract).
+        let rc = unsafe { (self.api.ctx_set)(self.as_ptr(), option, value) };
+        check(self.api, rc, "zmq_ctx_set").map(drop)
+    }
+
+    pub(crate) fn get(&self, option: c_int) -> Result<c_int> {
+        // SAFETY: as in `set`.
+        let rc = unsafe { (self.api.ctx_get)(self.as_ptr(), option) };
+        check(self.api, rc, "zmq_ctx_get")
+    }
+
+    /// Makes every blocking call on this context's sockets return, and every later one fail, with ETERM.
+    pub(crate) fn shutdown(&self) -> Result<()> {
+        // SAFETY: as in `set`.
+        let rc = unsafe { (self.api.ctx_shutdown)(self.as_ptr()) };
+        check(self.api, rc, "zmq_ctx_shutdown").map(drop)
+    }
+}
+
+impl Drop for RawContext {
+    fn drop(&mut self) {
+        if self.owner != Some(std::process::id()) {
+            return;
+        }
+        loop {
+            // SAFETY: we own the context and give it up here; after EINTR it is still ours.
+            let rc = unsafe { (self.api.ctx_term)(self.as_ptr()) };
+            match check(self.api, rc, "zmq_ctx_term") {
+                Err(Error::Interrupted) => continue,
+                _ => return,
+            }
+        }
+    }
+}

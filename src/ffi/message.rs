@@ -1,0 +1,176 @@
+//! `RawMessage`: owns a `zmq_msg_t`.
+
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use zeroize::Zeroize;
+use zmq_sys_wrap::Api;
+use zmq_sys_wrap::zmq::{self, zmq_msg_t};
+
+use super::check;
+use crate::error::Result;
+
+/// From this size on a message of libzmq's is made around our bytes; below, copying them is cheaper than the
+/// allocation that the release of a shared buffer costs.
+const ZERO_COPY_FROM: usize = 256;
+
+/// A message of one libzmq.
+///
+/// The `zmq_msg_t` may move in memory: libzmq's own `zmq_msg_move` is a copy of its bytes, and it keeps no address of it.
+pub(crate) struct RawMessage {
+    api: &'static Api,
+    /// `zmq_msg_copy` writes a flag into its *source*, so a shared reference must permit that; it also makes the type `!Sync`.
+    msg: UnsafeCell<zmq_msg_t>,
+}
+
+// SAFETY: a message is plain memory, bound to no thread; libzmq itself hands messages from thread to thread.
+unsafe impl Send for RawMessage {}
+
+impl RawMessage {
+    /// An empty message, ready to receive into.
+    pub(crate) fn new(api: &'static Api) -> Self {
+        let mut msg = MaybeUninit::uninit();
+        // SAFETY: zmq_msg_init initialises the memory behind a valid pointer and always answers 0.
+        unsafe { (api.msg_init)(msg.as_mut_ptr()) };
+        // SAFETY: initialised by the call above.
+        Self {
+            api,
+            msg: UnsafeCell::new(unsafe { msg.assume_init() }),
+        }
+    }
+
+    /// A message that holds a copy of `bytes`.
+    pub(crate) fn copy_of(api: &'static Api, bytes: &[u8]) -> Result<Self> {
+        let mut msg = MaybeUninit::uninit();
+        // SAFETY: zmq_msg_init_size initialises the memory behind a valid pointer, unless it answers -1.
+        let rc = unsafe { (api.msg_init_size)(msg.as_mut_ptr(), bytes.len()) };
+        check(api, rc, "zmq_msg_init_size")?;
+        // SAFETY: initialised by the call above.
+        let this = Self {
+            api,
+            msg: UnsafeCell::new(unsafe { msg.assume_init() }),
+        };
+        // SAFETY: the message has `bytes.len()` bytes, freshly allocated, so they overlap nothing.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), this.data(), bytes.len()) };
+        Ok(this)
+    }
+
+    /// A message around `bytes`, which it keeps alive instead of copying them where that pays.
+    pub(crate) fn from_bytes(api: &'static Api, bytes: Bytes) -> Result<Self> {
+        if bytes.len() < ZERO_COPY_FROM {
+            return Self::copy_of(api, &bytes);
+        }
+        let unique = bytes.is_unique();
+        let (data, len) = (bytes.as_ptr(), bytes.len());
+        let hint = Box::into_raw(Box::new(bytes)).cast::<c_void>();
+        let mut msg = MaybeUninit::uninit();
+        // SAFETY: `data` and `len` name memory that the box behind `hint` keeps alive until `release` is called with it;
+        // libzmq only reads it (see `wipe`).
+        let rc = unsafe {
+            (api.msg_init_data)(
+                msg.as_mut_ptr(),
+                data.cast_mut().cast(),
+                len,
+                Some(release),
+                hint,
+            )
+        };
+        if let Err(error) = check(api, rc, "zmq_msg_init_data") {
+            // SAFETY: the call failed, so libzmq kept nothing and will not release `hint`.
+            unsafe { release(std::ptr::null_mut(), hint) };
+            return Err(error);
+        }
+        // SAFETY: initialised by the successful call above.
+        let this = Self {
+            api,
+            msg: UnsafeCell::new(unsafe { msg.assume_init() }),
+        };
+        // Over inproc the receiver gets this very memory. The mark of a copy tells it that others may read the memory too.
+        if unique { Ok(this) } else { this.try_clone() }
+    }
+
+    /// Another reference to the same content, properties included (`zmq_msg_copy(3)`).
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        let copy = Self::new(self.api);
+        // SAFETY: both messages are initialised; the cell permits the write to the source's flags, and the type is
+        // `!Sync`, so nobody else looks at them meanwhile.
+        let rc = unsafe { (self.api.msg_copy)(copy.msg.get(), self.msg.get()) };
+        check(self.api, rc, "zmq_msg_copy")?;
+        Ok(copy)
+    }
+
+    pub(crate) fn api(&self) -> &'static Api {
+        self.api
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the message is initialised.
+        let len = unsafe { (self.api.msg_size)(self.msg.get()) };
+        if len == 0 {
+            return &[]; // libzmq may answer a null pointer for no data
+        }
+        // SAFETY: libzmq's data are `len` initialised bytes that stay where they are while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.data(), len) }
+    }
+
+    /// Whether more frames of the same message follow.
+    pub(crate) fn more(&self) -> bool {
+        // SAFETY: the message is initialised.
+        unsafe { (self.api.msg_more)(self.msg.get()) == 1 }
+    }
+
+    /// An integer property (`zmq_msg_get(3)`); -1 where it has none.
+    pub(crate) fn get(&self, property: u32) -> c_int {
+        // SAFETY: the message is initialised.
+        unsafe { (self.api.msg_get)(self.msg.get(), property as c_int) }
+    }
+
+    /// A property that the connection's handshake left on the message (`zmq_msg_gets(3)`).
+    pub(crate) fn property(&self, name: &CStr) -> Option<&CStr> {
+        // SAFETY: the message is initialised and `name` ends in NUL.
+        let text = unsafe { (self.api.msg_gets)(self.msg.get(), name.as_ptr()) };
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: a NUL-terminated string that the message's metadata own, and the message keeps its metadata.
+        Some(unsafe { CStr::from_ptr(text) })
+    }
+
+    /// Overwrites the content with zeros before it is freed.
+    ///
+    /// Memory that anybody else may still read is left alone: what libzmq calls shared (copies, constant data) and, by
+    /// `from_bytes`, whatever a sender in this process kept a share of.
+    pub(crate) fn wipe(self) {
+        let len = self.bytes().len();
+        if len == 0 || self.get(zmq::ZMQ_SHARED) != 0 {
+            return;
+        }
+        // SAFETY: `len` initialised bytes at `data`; we own the only message that refers to them, by value, and it is not
+        // marked as shared, so nobody else reads them.
+        unsafe { std::slice::from_raw_parts_mut(self.data(), len) }.zeroize();
+    }
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut zmq_msg_t {
+        self.msg.get()
+    }
+
+    fn data(&self) -> *mut u8 {
+        // SAFETY: the message is initialised.
+        unsafe { (self.api.msg_data)(self.msg.get()) }.cast()
+    }
+}
+
+impl Drop for RawMessage {
+    fn drop(&mut self) {
+        // SAFETY: the message is initialised and is not used again.
+        unsafe { (self.api.msg_close)(self.msg.get()) };
+    }
+}
+
+/// Drops the bytes behind a zero-copy message. libzmq calls it once, on whichever of its threads is the last to use them.
+unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
+    // SAFETY: `hint` came from `Box::into_raw` in `from_bytes` and is given back here, once. `Bytes` is `Send`.
+    drop(unsafe { Box::from_raw(hint.cast::<Bytes>()) });
+}

@@ -1,0 +1,152 @@
+//! What we ask of the operating system itself: threads without signals, and waiting on descriptors.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Starts a thread of ours: named, and with all signals blocked, because a host may collect its own by `sigwait`.
+///
+/// Names beyond 15 bytes are cut by Linux.
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Thread> {
+    // A new thread inherits its maker's mask; blocking here, and not in the thread, leaves no moment in between.
+    let blocked = SignalsBlocked::new();
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body);
+    drop(blocked);
+    match thread {
+        Ok(handle) => Ok(Thread {
+            handle,
+            process: std::process::id(),
+        }),
+        Err(source) => Err(Error::Os {
+            call: "pthread_create",
+            source,
+        }),
+    }
+}
+
+/// A thread of ours.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    handle: JoinHandle<()>,
+    process: u32,
+}
+
+impl Thread {
+    /// Waits until the thread has ended. Does not wait for itself, nor in a forked child, where the thread does not exist.
+    pub(crate) fn join(self) {
+        if self.process == std::process::id()
+            && self.handle.thread().id() != std::thread::current().id()
+        {
+            // A panic was reported when it happened, and what the thread owned is gone either way.
+            let _ = self.handle.join();
+        }
+    }
+}
+
+/// All signals are blocked on this thread while this value lives.
+struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    fn new() -> Self {
+        let mut all = MaybeUninit::uninit();
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: sigfillset initialises the set behind a valid pointer.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        // SAFETY: `all` was initialised above; the old mask goes to a valid pointer.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+        // SAFETY: pthread_sigmask cannot fail with SIG_SETMASK and valid pointers, so it wrote the old mask.
+        Self(unsafe { before.assume_init() })
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: restores, on the same thread, the mask read in `new`.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}
+
+/// Waits until one of `fds` is readable or hung up, at most `timeout` (`None`: for ever); says which are. `poll(2)`.
+///
+/// A signal ends the wait early, with nothing readable.
+pub(crate) fn wait_readable<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    timeout: Option<Duration>,
+) -> Result<[bool; N]> {
+    let mut items = fds.map(|fd| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // SAFETY: `items` is a valid array of N entries, whose descriptors stay open while they are borrowed.
+    let rc = unsafe { libc::poll(items.as_mut_ptr(), N as libc::nfds_t, milliseconds(timeout)) };
+    if rc == -1 {
+        let source = io::Error::last_os_error();
+        if source.kind() == io::ErrorKind::Interrupted {
+            return Ok([false; N]);
+        }
+        return Err(Error::Os {
+            call: "poll",
+            source,
+        });
+    }
+    Ok(items.map(|item| item.revents != 0))
+}
+
+/// A time-out as poll(2) takes it: whole milliseconds rounded up, so that a short wait is not a busy one.
+pub(super) fn milliseconds(timeout: Option<Duration>) -> libc::c_int {
+    timeout.map_or(-1, |t| {
+        libc::c_int::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn our_threads_have_a_name_and_take_no_signals_and_the_maker_keeps_its_mask() {
+        let mask = || std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let blocked = |status: &str| {
+            let line = status.lines().find(|l| l.starts_with("SigBlk:")).unwrap();
+            u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
+        };
+        let before = blocked(&mask());
+        let (tx, rx) = std::sync::mpsc::channel();
+        spawn("ironhouse-test", move || tx.send(mask()).unwrap())
+            .unwrap()
+            .join();
+        let theirs = rx.recv().unwrap();
+        assert!(theirs.contains("Name:\tironhouse-test"), "{theirs}");
+        // SIGINT (2) and SIGTERM (15) among them; SIGKILL and SIGSTOP cannot be blocked.
+        assert_eq!(blocked(&theirs) & (1 << 1 | 1 << 14), 1 << 1 | 1 << 14);
+        assert_eq!(blocked(&mask()), before);
+    }
+
+    #[test]
+    fn a_closed_peer_counts_as_readable() {
+        let (a, b) = UnixStream::pair().unwrap();
+        assert_eq!(
+            wait_readable([a.as_fd()], Some(Duration::ZERO)).unwrap(),
+            [false]
+        );
+        drop(b);
+        assert_eq!(wait_readable([a.as_fd()], None).unwrap(), [true]);
+    }
+
+    #[test]
+    fn a_wait_shorter_than_a_millisecond_is_still_a_wait() {
+        assert_eq!(milliseconds(Some(Duration::from_nanos(1))), 1);
+        assert_eq!(milliseconds(Some(Duration::ZERO)), 0);
+        assert_eq!(milliseconds(Some(Duration::MAX)), libc::c_int::MAX);
+        assert_eq!(milliseconds(None), -1);
+    }
+}

@@ -1,0 +1,127 @@
+//! `RawSocket`: a libzmq socket that is closed when it is dropped.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr::NonNull;
+
+use zmq_sys_wrap::Api;
+use zmq_sys_wrap::zmq::ZMQ_EVENT_ALL;
+
+use super::context::RawContext;
+use super::message::RawMessage;
+use super::{check, last_error};
+use crate::error::Result;
+
+/// A socket of one libzmq.
+#[derive(Debug)]
+pub(crate) struct RawSocket {
+    api: &'static Api,
+    socket: NonNull<c_void>,
+    /// The process that made it: closing it in a forked child would disturb the parent's.
+    process: u32,
+}
+
+// SAFETY: zmq_socket(3): a socket may be migrated "from one thread to another as long as it's done with a full fence memory
+// barrier", which moving a value between threads is. It may not be used by two threads at a time: so there is no `Sync`.
+unsafe impl Send for RawSocket {}
+
+impl RawSocket {
+    /// The caller keeps `context` alive longer than the socket.
+    pub(crate) fn open(context: &RawContext, kind: c_int) -> Result<Self> {
+        let api = context.api();
+        // SAFETY: the context is live.
+        let socket = unsafe { (api.socket)(context.as_ptr(), kind) };
+        let socket = NonNull::new(socket).ok_or_else(|| last_error(api, "zmq_socket"))?;
+        Ok(Self {
+            api,
+            socket,
+            process: std::process::id(),
+        })
+    }
+
+    pub(crate) fn api(&self) -> &'static Api {
+        self.api
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut c_void {
+        self.socket.as_ptr()
+    }
+
+    pub(crate) fn set(&self, option: c_int, value: &[u8]) -> Result<()> {
+        // SAFETY: the socket is open; libzmq reads `len` bytes and keeps a copy of its own.
+        let rc = unsafe {
+            (self.api.setsockopt)(self.as_ptr(), option, value.as_ptr().cast(), value.len())
+        };
+        check(self.api, rc, "zmq_setsockopt").map(drop)
+    }
+
+    /// Reads an option into `value`; how many bytes of it were written.
+    pub(crate) fn get(&self, option: c_int, value: &mut [u8]) -> Result<usize> {
+        let mut len = value.len();
+        // SAFETY: the socket is open; libzmq writes at most `len` bytes and then the length.
+        let rc = unsafe {
+            (self.api.getsockopt)(self.as_ptr(), option, value.as_mut_ptr().cast(), &mut len)
+        };
+        check(self.api, rc, "zmq_getsockopt")?;
+        Ok(len)
+    }
+
+    pub(crate) fn bind(&self, endpoint: &CStr) -> Result<()> {
+        // SAFETY: the socket is open and the text ends in NUL.
+        let rc = unsafe { (self.api.bind)(self.as_ptr(), endpoint.as_ptr()) };
+        check(self.api, rc, "zmq_bind").map(drop)
+    }
+
+    pub(crate) fn connect(&self, endpoint: &CStr) -> Result<()> {
+        // SAFETY: as in `bind`.
+        let rc = unsafe { (self.api.connect)(self.as_ptr(), endpoint.as_ptr()) };
+        check(self.api, rc, "zmq_connect").map(drop)
+    }
+
+    pub(crate) fn unbind(&self, endpoint: &CStr) -> Result<()> {
+        // SAFETY: as in `bind`.
+        let rc = unsafe { (self.api.unbind)(self.as_ptr(), endpoint.as_ptr()) };
+        check(self.api, rc, "zmq_unbind").map(drop)
+    }
+
+    pub(crate) fn disconnect(&self, endpoint: &CStr) -> Result<()> {
+        // SAFETY: as in `bind`.
+        let rc = unsafe { (self.api.disconnect)(self.as_ptr(), endpoint.as_ptr()) };
+        check(self.api, rc, "zmq_disconnect").map(drop)
+    }
+
+    /// Sends a message of this socket's own library. On success libzmq has it; on failure the caller still does.
+    pub(crate) fn send(&self, message: &mut RawMessage, flags: c_int) -> Result<()> {
+        debug_assert!(std::ptr::eq(self.api, message.api()));
+        // SAFETY: socket and message are valid and of one library; afterwards the message is empty or unchanged.
+        let rc = unsafe { (self.api.msg_send)(message.as_mut_ptr(), self.as_ptr(), flags) };
+        check(self.api, rc, "zmq_msg_send").map(drop)
+    }
+
+    /// Receives one frame in the place of what `message` held.
+    pub(crate) fn recv(&self, message: &mut RawMessage, flags: c_int) -> Result<()> {
+        debug_assert!(std::ptr::eq(self.api, message.api()));
+        // SAFETY: socket and message are valid and of one library.
+        let rc = unsafe { (self.api.msg_recv)(message.as_mut_ptr(), self.as_ptr(), flags) };
+        check(self.api, rc, "zmq_msg_recv").map(drop)
+    }
+
+    /// Has all events reported to `endpoint`, an inproc address, from now on; `None` ends that.
+    ///
+    /// The reports must be read as long as they come: libzmq waits, inside whatever the socket does, for room to leave one.
+    pub(crate) fn monitor(&self, endpoint: Option<&CStr>) -> Result<()> {
+        let endpoint = endpoint.map_or(std::ptr::null(), CStr::as_ptr);
+        // SAFETY: the socket is open, and the text ends in NUL or is null.
+        let rc =
+            unsafe { (self.api.socket_monitor)(self.as_ptr(), endpoint, ZMQ_EVENT_ALL as c_int) };
+        check(self.api, rc, "zmq_socket_monitor").map(drop)
+    }
+}
+
+impl Drop for RawSocket {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // SAFETY: the socket is open and is not used again.
+            unsafe { (self.api.close)(self.as_ptr()) };
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `SocketBuilder`: options and mechanism before the socket exists.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::monitor::Hub;
+use super::options::{self, OptionValue, SocketOption, Writable};
+use super::{Context, Socket, SocketType};
+use crate::error::Result;
+use crate::ffi::socket::RawSocket;
+
+/// What a socket keeps alive as long as it is open: the authenticator that guards it.
+pub(super) type KeepAlive = Arc<dyn Any + Send + Sync>;
+
+/// How long a closed socket goes on sending what is queued: enough for a program that sends and ends, and no hang.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// libzmq's own time for a handshake, set deliberately: security hangs on it, see [`options::HANDSHAKE_IVL`].
+const HANDSHAKE_IVL: Duration = Duration::from_secs(30);
+
+/// A security mechanism for a socket: who it is, and whom it admits.
+///
+/// Implemented in [`security`](crate::security) only: `NullServer`, `PlainServer`, `PlainClient`, `CurveServer`, `CurveClient`.
+pub trait Mechanism: sealed::Mechanism {}
+
+pub(crate) mod sealed {
+    pub trait Mechanism {
+        /// Gives the options the mechanism needs.
+        fn secure(self, socket: &mut super::Secured) -> crate::Result<()>;
+    }
+}
+
+/// What a [`Mechanism`] settles for a socket.
+pub struct Secured {
+    options: Vec<Setting>,
+    keep_alive: KeepAlive,
+}
+
+struct Setting {
+    id: i32,
+    name: &'static str,
+    value: Result<Zeroizing<Vec<u8>>>,
+}
+
+impl Secured {
+    pub(crate) fn set<T: OptionValue, A: Writable>(
+        &mut self,
+        option: SocketOption<T, A>,
+        value: T,
+    ) {
+        self.options.push(Setting::new(option, value));
+    }
+
+    /// Has the socket keep its authenticator alive.
+    pub(crate) fn guarded_by(&mut self, guard: KeepAlive) {
+        self.keep_alive = guard;
+    }
+}
+
+impl Setting {
+    fn new<T: OptionValue, A>(option: SocketOption<T, A>, value: T) -> Self {
+        Self {
+            id: option.id,
+            name: option.name,
+            value: value.encode(option.name),
+        }
+    }
+}
+
+/// A socket to be: its options and its security, before anything can reach it.
+#[must_use = "open() makes the socket"]
+pub struct SocketBuilder {
+    context: Context,
+    kind: SocketType,
+    options: Vec<Setting>,
+    secured: Option<Result<Secured>>,
+}
+
+impl SocketBuilder {
+    pub(super) fn new(context: Context, kind: SocketType) -> Self {
+        Self {
+            context,
+            kind,
+            options: Vec::new(),
+            secured: None,
+        }
+    }
+
+    /// Sets an option; a bad value is reported by [`open`](Self::open).
+    #[doc(alias = "zmq_setsockopt")]
+    pub fn set<T: OptionValue, A: Writable>(
+        mut self,
+        option: SocketOption<T, A>,
+        value: T,
+    ) -> Self {
+        self.options.push(Setting::new(option, value));
+        self
+    }
+
+    /// Gives the socket its security mechanism; without one it speaks NULL and is open to anybody. A second one replaces the first.
+    pub fn secure(mut self, mechanism: impl Mechanism) -> Self {
+        let mut secured = Secured {
+            options: Vec::new(),
+            keep_alive: Arc::new(()),
+        };
+        self.secured = Some(mechanism.secure(&mut secured).map(|()| secured));
+        self
+    }
+
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`], with the option's name where an option is refused; [`Error::InvalidOption`] for a value out of its range;
+    /// [`Error::Unsupported`] where this libzmq lacks the mechanism; [`Error::Terminated`] after the context was shut down.
+    ///
+    /// Source: `zmq_socket(3)`.
+    #[doc(alias = "zmq_socket")]
+    pub fn open(self) -> Result<Socket> {
+        let (keep_alive, mechanism) = match self.secured.transpose()? {
+            Some(secured) => (Some(secured.keep_alive), secured.options),
+            None => (None, Vec::new()),
+        };
+        let raw = RawSocket::open(self.context.raw(), self.kind as i32)?;
+        let socket = Socket {
+            raw,
+            monitor: Hub::new(),
+            keep_alive,
+            context: self.context,
+            kind: self.kind,
+        };
+        socket.set(options::LINGER, Some(LINGER))?;
+        socket.set(options::HANDSHAKE_IVL, HANDSHAKE_IVL)?;
+        // The mechanism's come last, so that no other can undo them.
+        for setting in self.options.into_iter().chain(mechanism) {
+            socket.set_raw(setting.id, setting.name, &setting.value?)?;
+        }
+        Ok(socket)
+    }
+
+    /// Opens the socket, connects it, and returns once the connection stands and its security is agreed; or says why not.
+    ///
+    /// `timeout` bounds the whole. Later reconnections are not watched.
+    ///
+    /// # Errors
+    /// [`Error::Handshake`] with the reason; otherwise as [`open`](Self::open) and [`connect`](Socket::connect).
+    pub fn connect_checked(self, endpoint: &str, timeout: Duration) -> Result<Socket> {
+        let socket = self.open()?;
+        super::handshake::connect(&socket, endpoint, timeout)?;
+        Ok(socket)
+    }
+}
+
+impl fmt::Debug for SocketBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Vec<_> = self.options.iter().map(|o| o.name).collect();
+        f.debug_struct("SocketBuilder")
+            .field("kind", &self.kind)
+            .field("options", &options)
+            .field("secured", &self.secured.is_some())
+            .finish_non_exhaustive()
+    }
+}

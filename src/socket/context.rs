@@ -1,0 +1,224 @@
+//! `Context`: what sockets live in.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use zmq_sys_wrap::Api;
+
+use super::SocketBuilder;
+use super::options::{ContextOption, OptionValue, Readable, Writable, sealed::Value};
+use crate::error::{Error, Result};
+use crate::ffi::{self, context::RawContext};
+
+/// What sockets live in: their I/O threads, and everything `inproc`, the authenticator included.
+///
+/// A handle: clones share one context, which is terminated when the last of them, and of the sockets made from them, is
+/// dropped; in any order. That waits until messages already sent have left, for each socket at most its
+/// [`LINGER`](super::options::LINGER), which is 1 s unless set.
+#[doc(alias = "zmq_ctx_new")]
+#[doc(alias = "zctx_t")]
+#[derive(Debug, Clone)]
+pub struct Context(Arc<RawContext>);
+
+impl Context {
+    /// A new context of the libzmq this program is linked with.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] where the process has no descriptors or memory left.
+    ///
+    /// Source: `zmq_ctx_new(3)`.
+    #[cfg(feature = "linked")]
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A new context with options that must be set before its first socket.
+    #[cfg(feature = "linked")]
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder {
+            options: Vec::new(),
+        }
+    }
+
+    /// Uses a context that its host goes on owning: dropping the result does not terminate it.
+    ///
+    /// # Safety
+    /// `context` must be a live context of the library whose functions are in `api`. It must stay allocated until the result, its
+    /// clones and all that was made from them are dropped; the host's own `zmq_ctx_term`, which waits for that, keeps the rule.
+    #[allow(unsafe_code)]
+    pub unsafe fn borrow_raw(context: NonNull<c_void>, api: &'static Api) -> Self {
+        // SAFETY: our caller keeps the contract, which is the same.
+        Self(Arc::new(unsafe { RawContext::borrow(context, api) }))
+    }
+
+    /// The context as libzmq's functions take it. It is terminated when the last handle is dropped.
+    pub fn as_raw(&self) -> *mut c_void {
+        self.0.as_ptr()
+    }
+
+    /// The functions of the libzmq this context belongs to.
+    pub fn api(&self) -> &'static Api {
+        self.0.api()
+    }
+
+    /// Starts a socket: options and mechanism first, then [`open`](SocketBuilder::open).
+    #[doc(alias = "zmq_socket")]
+    pub fn socket(&self, kind: super::SocketType) -> SocketBuilder {
+        SocketBuilder::new(self.clone(), kind)
+    }
+
+    /// Ends all use of the context: calls that wait on its sockets, in any thread, return [`Error::Terminated`] at once, and so
+    /// does every later one. What was sent may be lost.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] where the context is not valid any more (a borrowed one only).
+    ///
+    /// Source: `zmq_ctx_shutdown(3)`.
+    #[doc(alias = "zmq_ctx_shutdown")]
+    pub fn shutdown(&self) -> Result<()> {
+        self.0.shutdown()
+    }
+
+    /// Reads an option.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`] where this libzmq does not know it.
+    #[doc(alias = "zmq_ctx_get")]
+    pub fn get<T: OptionValue, A: Readable>(&self, option: ContextOption<T, A>) -> Result<T> {
+        let value = self.0.get(option.id).map_err(|e| e.on(option.name))?;
+        T::decode(&value.to_ne_bytes()).ok_or_else(|| unexpected(option.name, &value.to_ne_bytes()))
+    }
+
+    /// Whether this libzmq was built with `capability`.
+    ///
+    /// Source: `zmq_has(3)`.
+    #[doc(alias = "zmq_has")]
+    pub fn has(&self, capability: Capability) -> bool {
+        ffi::has(self.api(), capability.c_name())
+    }
+
+    /// Major, minor and patch number of this libzmq.
+    ///
+    /// Source: `zmq_version(3)`.
+    #[doc(alias = "zmq_version")]
+    pub fn version(&self) -> (i32, i32, i32) {
+        ffi::version(self.api())
+    }
+
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub(crate) fn require(&self, capability: Capability) -> Result<()> {
+        if self.has(capability) {
+            Ok(())
+        } else {
+            Err(Error::Unsupported(capability))
+        }
+    }
+
+    pub(super) fn raw(&self) -> &RawContext {
+        &self.0
+    }
+}
+
+/// An option whose value is not of the size that the manual says.
+pub(super) fn unexpected(name: &'static str, value: &[u8]) -> Error {
+    Error::InvalidOption {
+        name,
+        reason: format!("libzmq answered a value of {} bytes", value.len()),
+    }
+}
+
+/// Makes a [`Context`] with options that must be set before its first socket.
+#[cfg(feature = "linked")]
+#[derive(Debug)]
+#[must_use = "build() makes the context"]
+pub struct ContextBuilder {
+    options: Vec<(i32, &'static str, Result<i32>)>,
+}
+
+#[cfg(feature = "linked")]
+impl ContextBuilder {
+    /// Sets an option; a bad value is reported by [`build`](Self::build).
+    #[doc(alias = "zmq_ctx_set")]
+    pub fn set<T: OptionValue, A: Writable>(
+        mut self,
+        option: ContextOption<T, A>,
+        value: T,
+    ) -> Self {
+        let number = value
+            .encode(option.name)
+            .and_then(|bytes| i32::decode(&bytes).ok_or_else(|| unexpected(option.name, &bytes)));
+        self.options.push((option.id, option.name, number));
+        self
+    }
+
+    /// Makes the context.
+    ///
+    /// # Errors
+    /// [`Error::Zmq`], with the option's name where libzmq refuses it.
+    pub fn build(self) -> Result<Context> {
+        let context = RawContext::new(Api::linked())?;
+        for (id, name, value) in self.options {
+            context.set(id, value?).map_err(|e| e.on(name))?;
+        }
+        Ok(Context(Arc::new(context)))
+    }
+}
+
+/// What a libzmq may have been built with.
+///
+/// Source: `zmq_has(3)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// The transport `ipc`.
+    Ipc,
+    /// The transports `pgm` and `epgm`.
+    Pgm,
+    /// The transport `tipc`.
+    Tipc,
+    /// The transport `norm`.
+    Norm,
+    /// The transport `vmci`.
+    Vmci,
+    /// The transport `ws`.
+    Ws,
+    /// The transport `wss`.
+    Wss,
+    /// The CURVE mechanism.
+    Curve,
+    /// The GSSAPI mechanism.
+    Gssapi,
+    /// The draft API.
+    Draft,
+}
+
+impl Capability {
+    fn c_name(self) -> &'static std::ffi::CStr {
+        match self {
+            Capability::Ipc => c"ipc",
+            Capability::Pgm => c"pgm",
+            Capability::Tipc => c"tipc",
+            Capability::Norm => c"norm",
+            Capability::Vmci => c"vmci",
+            Capability::Ws => c"WS",
+            Capability::Wss => c"WSS",
+            Capability::Curve => c"curve",
+            Capability::Gssapi => c"gssapi",
+            Capability::Draft => c"draft",
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Capability::Curve => "CURVE mechanism (it was built without libsodium)",
+            Capability::Gssapi => "GSSAPI mechanism",
+            Capability::Draft => "draft API",
+            transport => return write!(f, "transport {}", transport.c_name().to_string_lossy()),
+        })
+    }
+}

@@ -1,0 +1,362 @@
+//! `Monitor`: what happens to a socket's connections.
+//!
+//! libzmq reports to one inproc socket, and waits inside the monitored socket's own work until there is room for a report: an
+//! unread monitor stalls its socket, a second one silently ends the first. So a thread of ours reads all reports at once and
+//! hands them to any number of readers, each with a bounded queue of its own.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use zmq_sys_wrap::zmq;
+
+use super::Socket;
+use crate::error::{Errno, Error, Result};
+use crate::ffi::{c_string, message::RawMessage, os, socket::RawSocket};
+
+/// Events that a reader may leave unread before it misses some.
+const QUEUE: usize = 4096;
+
+/// Reads what happens to a socket's connections. Any number of monitors may read one socket.
+///
+/// A monitor that is not read keeps the 4096 oldest events and counts the others as [`missed`](Self::missed).
+#[doc(alias = "zmq_socket_monitor")]
+#[doc(alias = "zmonitor")]
+#[derive(Debug)]
+pub struct Monitor {
+    events: Receiver<MonitorEvent>,
+    missed: Arc<AtomicU64>,
+}
+
+impl Monitor {
+    /// Starts reading; events before that are not seen.
+    ///
+    /// # Errors
+    /// [`Error::Terminated`] after the context was shut down; [`Error::Zmq`] or [`Error::Os`] where a socket or thread cannot be had.
+    ///
+    /// Source: `zmq_socket_monitor(3)`.
+    pub fn attach(socket: &Socket) -> Result<Self> {
+        socket.monitor.attach(socket)
+    }
+
+    /// The next event, waiting at most `timeout` (`None`: as long as it takes); `None` when none came in time.
+    ///
+    /// # Errors
+    /// [`Error::Terminated`] once the socket is closed or the context shut down, and all events before that were read.
+    pub fn next(&self, timeout: Option<Duration>) -> Result<Option<MonitorEvent>> {
+        let event = match timeout {
+            None => self
+                .events
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
+            Some(Duration::ZERO) => self.events.try_recv().map_err(|e| match e {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            }),
+            Some(timeout) => self.events.recv_timeout(timeout),
+        };
+        match event {
+            Ok(event) => Ok(Some(event)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::Terminated),
+        }
+    }
+
+    /// How many events this monitor did not get because it was not read.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+}
+
+/// Something that happened to a connection or to the endpoint it was made for.
+///
+/// Source: `zmq_socket_monitor(3)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonitorEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// The endpoint of *this* socket that it happened at, as bound or connected; it does not name the peer.
+    pub endpoint: String,
+}
+
+/// What happened to a connection. Descriptors are those of this process, and may be closed and used anew by the time they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A connection was made to a peer; not yet secured.
+    Connected {
+        /// Its descriptor.
+        fd: i32,
+    },
+    /// A connection attempt goes on in the background.
+    ConnectDelayed,
+    /// A connection attempt failed and is made again after `interval`.
+    ConnectRetried {
+        /// The wait.
+        interval: Duration,
+    },
+    /// The socket was bound.
+    Listening {
+        /// The listening descriptor.
+        fd: i32,
+    },
+    /// The socket could not be bound.
+    BindFailed(Errno),
+    /// A connection of a peer was accepted; not yet secured.
+    Accepted {
+        /// Its descriptor.
+        fd: i32,
+    },
+    /// A connection of a peer could not be accepted.
+    AcceptFailed(Errno),
+    /// A descriptor was closed.
+    Closed {
+        /// The descriptor.
+        fd: i32,
+    },
+    /// A descriptor could not be closed.
+    CloseFailed(Errno),
+    /// A connection ended.
+    Disconnected {
+        /// Its descriptor.
+        fd: i32,
+    },
+    /// A handshake succeeded: messages can flow.
+    HandshakeSucceeded,
+    /// A handshake ended without a reason: the peer closed it (`EPIPE`), it took too long (`EAGAIN`), or no authenticator answered
+    /// (`EFAULT`).
+    HandshakeFailedNoDetail(Errno),
+    /// A handshake broke the protocol.
+    HandshakeFailedProtocol(ProtocolError),
+    /// The authenticator refused: the status it answered, 300, 400 or 500.
+    HandshakeFailedAuth(u16),
+    /// What a later libzmq may report.
+    Other {
+        /// The event's number.
+        event: u16,
+        /// Its value.
+        value: u32,
+    },
+}
+
+/// How a handshake broke the protocol, as a number of `zmq.h` (`ZMQ_PROTOCOL_ERROR_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProtocolError(pub u32);
+
+impl ProtocolError {
+    /// The two peers have different mechanisms.
+    pub const MECHANISM_MISMATCH: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH);
+    /// What was encrypted could not be opened: a wrong key.
+    pub const CRYPTOGRAPHIC: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC);
+}
+
+impl std::fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self.0 {
+            zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH => {
+                "the peers have different security mechanisms"
+            }
+            zmq::ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC => {
+                "what the peer encrypted cannot be opened: a wrong key"
+            }
+            zmq::ZMQ_PROTOCOL_ERROR_ZMTP_UNEXPECTED_COMMAND => "a command out of order",
+            zmq::ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_SEQUENCE => "commands in a wrong sequence",
+            zmq::ZMQ_PROTOCOL_ERROR_ZMTP_KEY_EXCHANGE => "the key exchange failed",
+            zmq::ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_METADATA => "malformed metadata",
+            n if n >> 28 == 2 => return write!(f, "a bad answer of the authenticator (0x{n:08x})"),
+            n => return write!(f, "a malformed command (0x{n:08x})"),
+        };
+        f.write_str(text)
+    }
+}
+
+impl MonitorEvent {
+    /// From the two frames of a report; `None` for what is not one.
+    fn parse(head: &[u8], endpoint: &[u8]) -> Option<Self> {
+        let (event, value) = head.split_first_chunk()?;
+        let event = u16::from_ne_bytes(*event);
+        let value = u32::from_ne_bytes(value.try_into().ok()?);
+        let fd = value as i32;
+        let errno = Errno(value as i32);
+        let kind = match u32::from(event) {
+            zmq::ZMQ_EVENT_CONNECTED => EventKind::Connected { fd },
+            zmq::ZMQ_EVENT_CONNECT_DELAYED => EventKind::ConnectDelayed,
+            zmq::ZMQ_EVENT_CONNECT_RETRIED => EventKind::ConnectRetried {
+                interval: Duration::from_millis(value.into()),
+            },
+            zmq::ZMQ_EVENT_LISTENING => EventKind::Listening { fd },
+            zmq::ZMQ_EVENT_BIND_FAILED => EventKind::BindFailed(errno),
+            zmq::ZMQ_EVENT_ACCEPTED => EventKind::Accepted { fd },
+            zmq::ZMQ_EVENT_ACCEPT_FAILED => EventKind::AcceptFailed(errno),
+            zmq::ZMQ_EVENT_CLOSED => EventKind::Closed { fd },
+            zmq::ZMQ_EVENT_CLOSE_FAILED => EventKind::CloseFailed(errno),
+            zmq::ZMQ_EVENT_DISCONNECTED => EventKind::Disconnected { fd },
+            zmq::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => EventKind::HandshakeSucceeded,
+            zmq::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => EventKind::HandshakeFailedNoDetail(errno),
+            zmq::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => {
+                EventKind::HandshakeFailedProtocol(ProtocolError(value))
+            }
+            zmq::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => {
+                EventKind::HandshakeFailedAuth(value.try_into().unwrap_or(u16::MAX))
+            }
+            _ => EventKind::Other { event, value },
+        };
+        Some(Self {
+            kind,
+            endpoint: String::from_utf8_lossy(endpoint).into_owned(),
+        })
+    }
+}
+
+/// A socket's side of its monitors: made with the first of them.
+pub(super) struct Hub(RefCell<Option<Running>>);
+
+struct Running {
+    readers: Readers,
+    thread: os::Thread,
+}
+
+/// `None` once there will be no more events.
+type Readers = Arc<Mutex<Option<Vec<Reader>>>>;
+
+struct Reader {
+    queue: SyncSender<MonitorEvent>,
+    missed: Arc<AtomicU64>,
+}
+
+impl Hub {
+    pub(super) fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    fn attach(&self, socket: &Socket) -> Result<Monitor> {
+        let mut running = self.0.borrow_mut();
+        let running = match &mut *running {
+            Some(running) => running,
+            none => none.insert(Running::start(socket)?),
+        };
+        let (queue, events) = sync_channel(QUEUE);
+        let missed = Arc::new(AtomicU64::new(0));
+        lock(&running.readers)
+            .as_mut()
+            .ok_or(Error::Terminated)?
+            .push(Reader {
+                queue,
+                missed: missed.clone(),
+            });
+        Ok(Monitor { events, missed })
+    }
+
+    /// Ends the reports, before `socket` is closed: one that found nobody reading would stall libzmq.
+    pub(super) fn stop(&mut self, socket: &RawSocket) {
+        if let Some(running) = self.0.get_mut().take() {
+            // Fails only where the context is shut down, and then the thread has seen that as well.
+            let _ = socket.monitor(None);
+            running.thread.join();
+        }
+    }
+}
+
+impl Running {
+    fn start(socket: &Socket) -> Result<Self> {
+        let readers: Readers = Arc::new(Mutex::new(Some(Vec::new())));
+        let (start, started) = std::sync::mpsc::channel();
+        // The thread comes first: from the moment something is reported, somebody must read.
+        let thread = os::spawn("ironhouse-mon", {
+            let readers = readers.clone();
+            move || {
+                if let Ok(reports) = started.recv() {
+                    read(&reports, &readers);
+                }
+                *lock(&readers) = None;
+            }
+        })?;
+        // An address that no other socket of the process has while this one is open.
+        let endpoint = c_string(
+            "endpoint",
+            &format!("inproc://ironhouse-monitor-{:p}", socket.raw.as_ptr()),
+        )?;
+        let reports = RawSocket::open(socket.context.raw(), zmq::ZMQ_PAIR as i32)?;
+        reports.set(zmq::ZMQ_RCVHWM as i32, &0i32.to_ne_bytes())?;
+        reports.connect(&endpoint)?;
+        socket.raw.monitor(Some(&endpoint))?;
+        let _ = start.send(reports);
+        Ok(Self { readers, thread })
+    }
+}
+
+fn lock(readers: &Readers) -> MutexGuard<'_, Option<Vec<Reader>>> {
+    readers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hands reports to the readers until they end with the socket or the context.
+fn read(reports: &RawSocket, readers: &Readers) {
+    loop {
+        let (Ok(head), Ok(endpoint)) = (receive(reports), receive(reports)) else {
+            return;
+        };
+        if head
+            .bytes()
+            .starts_with(&(zmq::ZMQ_EVENT_MONITOR_STOPPED as u16).to_ne_bytes())
+        {
+            return;
+        }
+        let Some(event) = MonitorEvent::parse(head.bytes(), endpoint.bytes()) else {
+            continue;
+        };
+        if let Some(readers) = &mut *lock(readers) {
+            readers.retain(|reader| match reader.queue.try_send(event.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    reader.missed.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            });
+        }
+    }
+}
+
+fn receive(reports: &RawSocket) -> Result<RawMessage> {
+    let mut frame = RawMessage::new(reports.api());
+    reports.recv(&mut frame, 0)?;
+    Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(event: u16, value: u32) -> MonitorEvent {
+        let head = [event.to_ne_bytes().as_slice(), &value.to_ne_bytes()].concat();
+        MonitorEvent::parse(&head, b"tcp://127.0.0.1:1").unwrap()
+    }
+
+    #[test]
+    fn a_refusal_carries_its_status() {
+        let event = report(zmq::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH as u16, 400);
+        assert_eq!(event.kind, EventKind::HandshakeFailedAuth(400));
+        assert_eq!(event.endpoint, "tcp://127.0.0.1:1");
+    }
+
+    #[test]
+    fn an_event_of_a_later_libzmq_is_passed_on_by_number() {
+        assert_eq!(
+            report(0x8000, 7).kind,
+            EventKind::Other {
+                event: 0x8000,
+                value: 7
+            }
+        );
+    }
+
+    #[test]
+    fn a_report_of_another_size_is_none() {
+        assert_eq!(MonitorEvent::parse(&[1, 0, 0], b""), None);
+        assert_eq!(MonitorEvent::parse(&[], b""), None);
+    }
+}

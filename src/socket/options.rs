@@ -1,0 +1,390 @@
+//! Typed options: one table for sockets, one for contexts.
+//!
+//! What a mechanism needs (keys, domains, roles) is in the table too, but not public: it is given as a mechanism, before the
+//! socket exists, because libzmq accepts it after `bind` as well and then ignores it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+use zmq_sys_wrap::zmq;
+
+use crate::error::{Error, Result};
+
+/// An option of a socket whose value is a `T`. `A` says whether it can be read, written or both.
+pub struct SocketOption<T, A = ReadWrite> {
+    pub(crate) id: i32,
+    pub(crate) name: &'static str,
+    types: PhantomData<fn(T, A) -> T>,
+}
+
+/// An option of a context whose value is a `T`.
+pub struct ContextOption<T, A = ReadWrite> {
+    pub(crate) id: i32,
+    pub(crate) name: &'static str,
+    types: PhantomData<fn(T, A) -> T>,
+}
+
+/// The option can be read and written.
+#[derive(Debug)]
+pub enum ReadWrite {}
+/// The option can only be read.
+#[derive(Debug)]
+pub enum ReadOnly {}
+/// The option can only be written.
+#[derive(Debug)]
+pub enum WriteOnly {}
+
+/// Marks options that can be read.
+pub trait Readable: sealed::Access {}
+impl Readable for ReadWrite {}
+impl Readable for ReadOnly {}
+
+/// Marks options that can be written.
+pub trait Writable: sealed::Access {}
+impl Writable for ReadWrite {}
+impl Writable for WriteOnly {}
+
+/// A type that the value of an option can have.
+pub trait OptionValue: sealed::Value {}
+
+pub(crate) mod sealed {
+    use super::{Result, Zeroizing};
+
+    pub trait Access {}
+    impl Access for super::ReadWrite {}
+    impl Access for super::ReadOnly {}
+    impl Access for super::WriteOnly {}
+
+    /// Conversion to and from the bytes that libzmq takes. They may be a secret, hence wiped.
+    pub trait Value: Sized {
+        /// The most bytes a value read from libzmq can take.
+        const CAPACITY: usize;
+        fn encode(self, option: &'static str) -> Result<Zeroizing<Vec<u8>>>;
+        fn decode(bytes: &[u8]) -> Option<Self>;
+    }
+}
+
+macro_rules! integer_values {
+    ($($type:ty),*) => {$(
+        impl OptionValue for $type {}
+        impl sealed::Value for $type {
+            const CAPACITY: usize = size_of::<$type>();
+            fn encode(self, _: &'static str) -> Result<Zeroizing<Vec<u8>>> {
+                Ok(Zeroizing::new(self.to_ne_bytes().to_vec()))
+            }
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(<$type>::from_ne_bytes)
+            }
+        }
+    )*};
+}
+integer_values!(i32, i64, u64);
+
+impl OptionValue for bool {}
+impl sealed::Value for bool {
+    const CAPACITY: usize = 4;
+    fn encode(self, option: &'static str) -> Result<Zeroizing<Vec<u8>>> {
+        i32::from(self).encode(option)
+    }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        i32::decode(bytes).map(|n| n != 0)
+    }
+}
+
+/// Whole milliseconds, rounded up.
+impl OptionValue for Duration {}
+impl sealed::Value for Duration {
+    const CAPACITY: usize = 4;
+    fn encode(self, option: &'static str) -> Result<Zeroizing<Vec<u8>>> {
+        let ms = i32::try_from(self.as_nanos().div_ceil(1_000_000)).map_err(|_| {
+            Error::InvalidOption {
+                name: option,
+                reason: format!("{self:?} is longer than the 2147483647 ms libzmq can count"),
+            }
+        })?;
+        ms.encode(option)
+    }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let ms = u64::try_from(i32::decode(bytes)?).ok()?;
+        Some(Duration::from_millis(ms))
+    }
+}
+
+/// Whole milliseconds, rounded up; `None` stands for libzmq's -1 (for ever, or never, as the option says).
+impl OptionValue for Option<Duration> {}
+impl sealed::Value for Option<Duration> {
+    const CAPACITY: usize = 4;
+    fn encode(self, option: &'static str) -> Result<Zeroizing<Vec<u8>>> {
+        self.map_or_else(|| (-1).encode(option), |time| time.encode(option))
+    }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Duration::decode(bytes))
+    }
+}
+
+impl OptionValue for Vec<u8> {}
+impl sealed::Value for Vec<u8> {
+    const CAPACITY: usize = 1024;
+    fn encode(self, _: &'static str) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(Zeroizing::new(self))
+    }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(bytes.to_vec())
+    }
+}
+
+/// Text, which libzmq ends with a NUL where it hands it out.
+impl OptionValue for String {}
+impl sealed::Value for String {
+    const CAPACITY: usize = 1024;
+    fn encode(self, option: &'static str) -> Result<Zeroizing<Vec<u8>>> {
+        match self.bytes().position(|b| b == 0) {
+            Some(at) => Err(Error::InvalidOption {
+                name: option,
+                reason: format!("byte {at} of {self:?} is NUL"),
+            }),
+            None => Ok(Zeroizing::new(self.into_bytes())),
+        }
+    }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+macro_rules! option_type {
+    ($option:ident) => {
+        impl<T, A> $option<T, A> {
+            const fn new(id: u32, name: &'static str) -> Self {
+                Self {
+                    id: id as i32,
+                    name,
+                    types: PhantomData,
+                }
+            }
+        }
+
+        impl<T, A> Clone for $option<T, A> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<T, A> Copy for $option<T, A> {}
+
+        impl<T, A> fmt::Debug for $option<T, A> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name)
+            }
+        }
+    };
+}
+option_type!(SocketOption);
+option_type!(ContextOption);
+
+macro_rules! options {
+    ($option:ident from $page:literal: $($(#[$doc:meta])* $vis:vis $name:ident = $id:ident: $type:ty $(, $access:ty)?;)*) => {
+        $(
+            $(#[$doc])*
+            #[doc = concat!("\n\nSource: ", $page, ", `", stringify!($id), "`.")]
+            $vis const $name: $option<$type $(, $access)?> = $option::new(zmq::$id, stringify!($id));
+        )*
+    };
+}
+
+options! { SocketOption from "zmq_setsockopt(3)":
+    /// Which I/O threads serve new connections, as a bit mask; 0 for all.
+    pub AFFINITY = ZMQ_AFFINITY: u64;
+    /// Most connections that wait to be accepted; 100 by default.
+    pub BACKLOG = ZMQ_BACKLOG: i32;
+    /// The network interface to bind to (Linux: SO_BINDTODEVICE).
+    pub BIND_TO_DEVICE = ZMQ_BINDTODEVICE: String;
+    /// Keep only the newest message of each connection, in one slot; single-frame messages only.
+    pub CONFLATE = ZMQ_CONFLATE: bool, WriteOnly;
+    /// The routing id that the next connection of a ROUTER or STREAM gets, 1 to 255 bytes.
+    pub CONNECT_ROUTING_ID = ZMQ_CONNECT_ROUTING_ID: Vec<u8>, WriteOnly;
+    /// How long a connection attempt may take; 0 (the default) leaves it to the operating system.
+    pub CONNECT_TIMEOUT = ZMQ_CONNECT_TIMEOUT: Duration;
+    /// What `poll` would say of the socket now: 1 readable, 2 writable, 3 both.
+    pub EVENTS = ZMQ_EVENTS: i32, ReadOnly;
+    /// The descriptor that becomes readable when the socket's events may have changed (edge-triggered).
+    pub FD = ZMQ_FD: i32, ReadOnly;
+    /// How long a connection may take to agree on its security; 30 s by default, 0 for ever.
+    ///
+    /// On a secured server it is also how long a peer that was told to try again stays connected and silent, so 0 is
+    /// refused there.
+    pub HANDSHAKE_IVL = ZMQ_HANDSHAKE_IVL: Duration;
+    /// How long a connection may stay silent after a heartbeat before it is closed.
+    pub HEARTBEAT_TIMEOUT = ZMQ_HEARTBEAT_TIMEOUT: Option<Duration>;
+    /// How often to send a heartbeat; 0 (the default): never.
+    pub HEARTBEAT_IVL = ZMQ_HEARTBEAT_IVL: Duration;
+    /// After how much silence the *peer* should close the connection, at most 6553.5 s.
+    pub HEARTBEAT_TTL = ZMQ_HEARTBEAT_TTL: Duration;
+    /// Queue messages only for completed connections, instead of one that may never be.
+    pub IMMEDIATE = ZMQ_IMMEDIATE: bool;
+    /// Invert the matching of subscriptions (PUB, XPUB, SUB).
+    pub INVERT_MATCHING = ZMQ_INVERT_MATCHING: bool;
+    /// Use IPv6 where a name or address allows it; off by default.
+    pub IPV6 = ZMQ_IPV6: bool;
+    /// The endpoint last bound or connected, as the system resolved it.
+    pub LAST_ENDPOINT = ZMQ_LAST_ENDPOINT: String, ReadOnly;
+    /// How long messages not yet sent outlive their closed socket; `None` for ever. 1 s unless set (libzmq's own default is for ever).
+    pub LINGER = ZMQ_LINGER: Option<Duration>;
+    /// Largest message accepted, in bytes; -1 (the default) for any. A peer that sends more is disconnected.
+    pub MAX_MSG_SIZE = ZMQ_MAXMSGSIZE: i64;
+    /// The security mechanism: 0 NULL, 1 PLAIN, 2 CURVE, 3 GSSAPI.
+    pub MECHANISM = ZMQ_MECHANISM: i32, ReadOnly;
+    /// Network hops a multicast packet may take.
+    pub MULTICAST_HOPS = ZMQ_MULTICAST_HOPS: i32;
+    /// Largest multicast packet, in bytes.
+    pub MULTICAST_MAX_TPDU = ZMQ_MULTICAST_MAXTPDU: i32;
+    /// Send an empty message on each new connection, so that a peer may answer first (ROUTER, DEALER, REQ).
+    pub PROBE_ROUTER = ZMQ_PROBE_ROUTER: bool, WriteOnly;
+    /// Multicast data rate, in kilobits a second.
+    pub RATE = ZMQ_RATE: i32;
+    /// Operating system's receive buffer, in bytes; -1 leaves it alone.
+    pub RCV_BUF = ZMQ_RCVBUF: i32;
+    /// Most messages queued for `recv`, for each connection; 0 for no limit.
+    pub RCV_HWM = ZMQ_RCVHWM: i32;
+    /// Whether more frames of the message last received follow.
+    pub RCV_MORE = ZMQ_RCVMORE: bool, ReadOnly;
+    /// How long `recv` waits before it answers [`Again`](crate::Error::Again); `None` (the default) for ever.
+    pub RCV_TIMEO = ZMQ_RCVTIMEO: Option<Duration>;
+    /// Shortest wait before a lost connection is tried again; `None`: never.
+    pub RECONNECT_IVL = ZMQ_RECONNECT_IVL: Option<Duration>;
+    /// Longest such wait, which doubles with each failure; 0 (the default): it does not.
+    pub RECONNECT_IVL_MAX = ZMQ_RECONNECT_IVL_MAX: Duration;
+    /// How long a multicast receiver may be away and still catch up.
+    pub RECOVERY_IVL = ZMQ_RECOVERY_IVL: Duration;
+    /// Number the requests of a REQ, and drop replies to others.
+    pub REQ_CORRELATE = ZMQ_REQ_CORRELATE: bool, WriteOnly;
+    /// Let a REQ send again before it was answered.
+    pub REQ_RELAXED = ZMQ_REQ_RELAXED: bool, WriteOnly;
+    /// A new connection takes over the routing id of an older one, instead of being refused.
+    pub ROUTER_HANDOVER = ZMQ_ROUTER_HANDOVER: bool, WriteOnly;
+    /// `send` to a peer that is not there fails, instead of dropping the message.
+    pub ROUTER_MANDATORY = ZMQ_ROUTER_MANDATORY: bool, WriteOnly;
+    /// The id under which a ROUTER knows this socket, 1 to 255 bytes, not starting with a zero byte.
+    pub ROUTING_ID = ZMQ_ROUTING_ID: Vec<u8>;
+    /// Operating system's send buffer, in bytes; -1 leaves it alone.
+    pub SND_BUF = ZMQ_SNDBUF: i32;
+    /// Most messages queued by `send`, for each connection; 0 for no limit.
+    pub SND_HWM = ZMQ_SNDHWM: i32;
+    /// How long `send` waits before it answers [`Again`](crate::Error::Again); `None` (the default) for ever.
+    pub SND_TIMEO = ZMQ_SNDTIMEO: Option<Duration>;
+    /// SOCKS5 proxy for TCP connections, as `address:port`.
+    pub SOCKS_PROXY = ZMQ_SOCKS_PROXY: String;
+    /// Tell a STREAM's user of connections made and lost, by an empty message each.
+    pub STREAM_NOTIFY = ZMQ_STREAM_NOTIFY: bool, WriteOnly;
+    /// Receive messages that start with this (SUB).
+    pub SUBSCRIBE = ZMQ_SUBSCRIBE: Vec<u8>, WriteOnly;
+    /// TCP keep-alive: 1 on, 0 off, -1 as the operating system has it.
+    pub TCP_KEEPALIVE = ZMQ_TCP_KEEPALIVE: i32;
+    /// Unanswered keep-alives before the connection counts as dead; -1 as the operating system has it.
+    pub TCP_KEEPALIVE_CNT = ZMQ_TCP_KEEPALIVE_CNT: i32;
+    /// Idle seconds before the first keep-alive; -1 as the operating system has it.
+    pub TCP_KEEPALIVE_IDLE = ZMQ_TCP_KEEPALIVE_IDLE: i32;
+    /// Seconds between keep-alives; -1 as the operating system has it.
+    pub TCP_KEEPALIVE_INTVL = ZMQ_TCP_KEEPALIVE_INTVL: i32;
+    /// How long sent data may stay unacknowledged before TCP gives the connection up; 0 as the operating system has it.
+    pub TCP_MAXRT = ZMQ_TCP_MAXRT: Duration;
+    /// The IP type-of-service byte.
+    pub TOS = ZMQ_TOS: i32;
+    /// The socket's type, as a number of `zmq.h`.
+    pub TYPE = ZMQ_TYPE: i32, ReadOnly;
+    /// Take back one earlier SUBSCRIBE of the same bytes.
+    pub UNSUBSCRIBE = ZMQ_UNSUBSCRIBE: Vec<u8>, WriteOnly;
+    /// Take an inherited, listening descriptor instead of opening one (systemd); -1 for none.
+    pub USE_FD = ZMQ_USE_FD: i32;
+    /// Hand repeated subscriptions up as well, not only new ones (XPUB).
+    pub XPUB_VERBOSE = ZMQ_XPUB_VERBOSE: bool, WriteOnly;
+    /// Hand repeated subscriptions and unsubscriptions up (XPUB).
+    pub XPUB_VERBOSER = ZMQ_XPUB_VERBOSER: bool, WriteOnly;
+    /// Subscriptions are made by `send` only (XPUB).
+    pub XPUB_MANUAL = ZMQ_XPUB_MANUAL: bool, WriteOnly;
+    /// `send` fails where a subscriber's queue is full, instead of dropping the message (XPUB, PUB).
+    pub XPUB_NODROP = ZMQ_XPUB_NODROP: bool, WriteOnly;
+    /// First message to every new subscriber (XPUB).
+    pub XPUB_WELCOME_MSG = ZMQ_XPUB_WELCOME_MSG: Vec<u8>, WriteOnly;
+
+    pub(crate) CURVE_PUBLIC_KEY = ZMQ_CURVE_PUBLICKEY: Vec<u8>, WriteOnly;
+    pub(crate) CURVE_SECRET_KEY = ZMQ_CURVE_SECRETKEY: Vec<u8>, WriteOnly;
+    pub(crate) CURVE_SERVER = ZMQ_CURVE_SERVER: bool;
+    pub(crate) CURVE_SERVER_KEY = ZMQ_CURVE_SERVERKEY: Vec<u8>, WriteOnly;
+    pub(crate) PLAIN_PASSWORD = ZMQ_PLAIN_PASSWORD: Vec<u8>, WriteOnly;
+    pub(crate) PLAIN_SERVER = ZMQ_PLAIN_SERVER: bool;
+    pub(crate) PLAIN_USERNAME = ZMQ_PLAIN_USERNAME: Vec<u8>, WriteOnly;
+    pub(crate) ZAP_DOMAIN = ZMQ_ZAP_DOMAIN: String;
+    pub(crate) ZAP_ENFORCE_DOMAIN = ZMQ_ZAP_ENFORCE_DOMAIN: bool;
+}
+
+options! { ContextOption from "zmq_ctx_set(3)":
+    /// Whether terminating the context waits for all messages to be sent, when no socket says otherwise by `LINGER`.
+    pub BLOCKY = ZMQ_BLOCKY: bool;
+    /// Threads that do the input and output; 1 by default. Takes effect with the first socket only.
+    pub IO_THREADS = ZMQ_IO_THREADS: i32;
+    /// Whether new sockets use IPv6.
+    pub IPV6_BY_DEFAULT = ZMQ_IPV6: bool;
+    /// Largest message any socket sends, in bytes.
+    pub CTX_MAX_MSG_SIZE = ZMQ_MAX_MSGSZ: i32;
+    /// Most sockets at a time; 1023 by default. Takes effect with the first socket only.
+    pub MAX_SOCKETS = ZMQ_MAX_SOCKETS: i32;
+    /// Size of libzmq's message structure, in bytes.
+    pub MSG_T_SIZE = ZMQ_MSG_T_SIZE: i32, ReadOnly;
+    /// Largest value that `MAX_SOCKETS` may have.
+    pub SOCKET_LIMIT = ZMQ_SOCKET_LIMIT: i32, ReadOnly;
+    /// Adds a processor to those the I/O threads may run on.
+    pub THREAD_AFFINITY_CPU_ADD = ZMQ_THREAD_AFFINITY_CPU_ADD: i32, WriteOnly;
+    /// Takes a processor from those the I/O threads may run on.
+    pub THREAD_AFFINITY_CPU_REMOVE = ZMQ_THREAD_AFFINITY_CPU_REMOVE: i32, WriteOnly;
+    /// A number that starts the names of the I/O threads.
+    pub THREAD_NAME_PREFIX = ZMQ_THREAD_NAME_PREFIX: i32;
+    /// Scheduling priority of the I/O threads.
+    pub THREAD_PRIORITY = ZMQ_THREAD_PRIORITY: i32, WriteOnly;
+    /// Scheduling policy of the I/O threads.
+    pub THREAD_SCHED_POLICY = ZMQ_THREAD_SCHED_POLICY: i32, WriteOnly;
+    /// Whether received data may stay in the buffer they came in; on by default.
+    ///
+    /// From 4.3.3 on CURVE frames are decrypted in place, so that their data may start at an odd address. A program that casts
+    /// received bytes to wider types needs this off, before the first socket.
+    pub ZERO_COPY_RECV = ZMQ_ZERO_COPY_RECV: bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sealed::Value;
+    use super::*;
+
+    #[test]
+    fn a_duration_longer_than_libzmq_can_count_is_refused_by_name() {
+        let text = Duration::from_secs(1 << 40)
+            .encode(LINGER.name)
+            .unwrap_err()
+            .to_string();
+        assert!(text.starts_with("ZMQ_LINGER: "), "{text}");
+    }
+
+    #[test]
+    fn for_ever_is_minus_one_and_back() {
+        assert_eq!(
+            *None::<Duration>.encode("x").unwrap(),
+            (-1i32).to_ne_bytes()
+        );
+        assert_eq!(
+            Option::<Duration>::decode(&(-1i32).to_ne_bytes()),
+            Some(None)
+        );
+        assert_eq!(
+            Option::<Duration>::decode(&7i32.to_ne_bytes()),
+            Some(Some(Duration::from_millis(7)))
+        );
+    }
+
+    #[test]
+    fn text_with_nul_is_refused_and_the_nul_at_its_end_is_cut() {
+        assert!("a\0b".to_owned().encode("x").is_err());
+        assert_eq!(String::decode(b"tcp://x\0").unwrap(), "tcp://x");
+    }
+}

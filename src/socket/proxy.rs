@@ -1,0 +1,33 @@
+//! `proxy`: passes messages between two sockets.
+
+use super::Socket;
+use crate::error::{Error, Result};
+use crate::ffi;
+
+/// Passes messages between `frontend` and `backend`, both ways, and a copy of each to `capture`; ends with
+/// [`Context::shutdown`](super::Context::shutdown).
+///
+/// Security stays with each socket: what either side's mechanism admitted is passed on, in clear text in between.
+///
+/// # Errors
+/// [`Error::Interrupted`] where a signal handler ran: call again. [`Error::InvalidOption`] for sockets of different libraries.
+///
+/// Source: `zmq_proxy(3)`.
+#[doc(alias = "zmq_proxy")]
+pub fn proxy(frontend: &Socket, backend: &Socket, capture: Option<&Socket>) -> Result<()> {
+    let same = |socket: &Socket| std::ptr::eq(socket.raw.api(), frontend.raw.api());
+    if !same(backend) || !capture.is_none_or(same) {
+        return Err(Error::InvalidOption {
+            name: "proxy",
+            reason: "its sockets are of different libraries".into(),
+        });
+    }
+    match ffi::poll::proxy(
+        &frontend.raw,
+        &backend.raw,
+        capture.map(|socket| &socket.raw),
+    ) {
+        Error::Terminated => Ok(()),
+        error => Err(error),
+    }
+}
