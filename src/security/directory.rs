@@ -37,9 +37,9 @@ fn ignored(name: &OsStr) -> bool {
 
 /// A file's identity, size and times in eight bytes, without alignment: there is one for each of a million files.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp([u8; 8]);
+struct Mark([u8; 8]);
 
-impl Stamp {
+impl Mark {
     /// Equal to no file: read it again next time.
     const UNSETTLED: Self = Self([0; 8]);
 
@@ -55,21 +55,14 @@ impl Stamp {
             u32::try_from(meta.ctime_nsec()).unwrap_or(0),
         );
         match SystemTime::now().duration_since(UNIX_EPOCH + changed) {
-            Ok(age) if age >= tick => Self(
-                seed.hash_one((
-                    (meta.dev(), meta.ino(), meta.size(), meta.mode()),
-                    (meta.mtime(), meta.mtime_nsec()),
-                    (meta.ctime(), meta.ctime_nsec()),
-                ))
-                .to_ne_bytes(),
-            ),
+            Ok(age) if age >= tick => Self(seed.hash_one(file::Stamp::from(meta)).to_ne_bytes()),
             _ => Self::UNSETTLED,
         }
     }
 }
 
 struct File {
-    stamp: Stamp,
+    mark: Mark,
     /// `None` if the file is reported as a problem.
     key: Option<PublicKey>,
 }
@@ -141,7 +134,7 @@ impl Tree {
         }
     }
 
-    /// Compares one path of the tree with the disk; a directory with all that is below it.
+    /// Compares one path of the tree with the disk; a directory with all that is below it, the root if it is another one.
     pub(crate) fn refresh(&mut self, path: &Path) {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => {
@@ -149,25 +142,21 @@ impl Tree {
                     self.finish(Pass::over(directory));
                 }
             }
-            _ => self.finish(Pass::over(PathBuf::new())),
-        }
-    }
-
-    /// Compares the root's end with the disk, and the tree too if it is another directory than before.
-    pub(crate) fn refresh_root(&mut self) {
-        if self.check_root() {
-            self.finish(Pass::over(PathBuf::new()));
+            _ => {
+                // What happened to the directory itself, such as new permissions, can hide or show what is in it.
+                let root = self.directories.get(path).map(|root| root.real.clone());
+                let doubtful = root.is_some_and(|root| self.source.is_doubtful(&root));
+                if self.check_root() || doubtful {
+                    self.finish(Pass::over(PathBuf::new()));
+                }
+            }
         }
     }
 
     /// Compares every symbolic link with the disk.
     pub(crate) fn refresh_links(&mut self) {
         for link in self.links.keys().cloned().collect::<Vec<_>>() {
-            if link.as_os_str().is_empty() {
-                self.refresh_root();
-            } else {
-                self.refresh(&link);
-            }
+            self.refresh(&link);
         }
     }
 
@@ -184,7 +173,7 @@ impl Tree {
             for (path, directory) in &self.directories {
                 for (name, file) in &directory.files {
                     if let Some(key) = file.key.filter(|key| unsearched.contains(key)) {
-                        found.push((key, path.join(name)));
+                        found.push((key, path.join(&**name)));
                     }
                 }
             }
@@ -192,7 +181,7 @@ impl Tree {
         }
         let (next, several) = self
             .holders
-            .settle(|path| load(&self.root.join(path)).ok().map(|loaded| loaded.0));
+            .settle(|path| Certificate::load(self.root.join(path)).ok());
         for paths in several {
             let Some((first, others)) = paths.split_first() else {
                 continue;
@@ -260,7 +249,7 @@ impl Tree {
             Err(error) => {
                 self.leave(&path);
                 let error = Err(self.unreadable(&path, error));
-                self.take(directory, name, Stamp::UNSETTLED, error);
+                self.take(directory, name, Mark::UNSETTLED, error);
                 return None;
             }
         };
@@ -273,46 +262,40 @@ impl Tree {
             return self.directories.contains_key(&path).then_some(path);
         }
         self.leave(&path);
-        let stamp = Stamp::of(&meta, &self.seed);
+        // Taken before the file is opened: if it changes in between, it differs next time.
+        let mark = Mark::of(&meta, &self.seed);
         let known = self.directories.get(directory)?.files.get(name);
-        if stamp != Stamp::UNSETTLED && known.is_some_and(|file| file.stamp == stamp) {
+        if mark != Mark::UNSETTLED && known.is_some_and(|file| file.mark == mark) {
             return None;
         }
-        let (stamp, content) = if name.as_bytes().ends_with(b"_secret") {
-            (stamp, Err(self.problem(&path, FileProblem::SecretInStore)))
-        } else if !meta.is_file() {
-            (stamp, Err(self.problem(&path, FileProblem::NotRegular)))
+        let content = if name.as_bytes().ends_with(b"_secret") {
+            Err(self.problem(&path, FileProblem::SecretFile))
         } else {
-            match load(&self.root.join(&path)) {
-                Ok((certificate, meta)) => (Stamp::of(&meta, &self.seed), Ok(certificate)),
-                Err(error @ Error::Io { .. }) => (Stamp::UNSETTLED, Err(error)),
-                Err(error) => (stamp, Err(error)),
-            }
+            Certificate::load(self.root.join(&path))
         };
-        self.take(directory, name, stamp, content);
+        // Whether a file may be opened can change without it.
+        let mark = match content {
+            Err(Error::Io { .. }) => Mark::UNSETTLED,
+            _ => mark,
+        };
+        self.take(directory, name, mark, content);
         None
     }
 
     /// Notes what a file holds now.
-    fn take(
-        &mut self,
-        directory: &Path,
-        name: &OsStr,
-        stamp: Stamp,
-        content: Result<Certificate>,
-    ) {
+    fn take(&mut self, directory: &Path, name: &OsStr, mark: Mark, content: Result<Certificate>) {
         let path = directory.join(name);
         let Some(known) = self.directories.get_mut(directory) else {
             return;
         };
-        let key = content.as_ref().ok().map(Certificate::public_key);
+        let key = content.as_ref().ok().map(|c| *c.public_key());
         let old = match known.files.get_mut(name) {
             Some(file) => {
-                file.stamp = stamp;
+                file.mark = mark;
                 std::mem::replace(&mut file.key, key)
             }
             None => {
-                known.files.insert(name.into(), File { stamp, key });
+                known.files.insert(name.into(), File { mark, key });
                 None
             }
         };
@@ -354,7 +337,9 @@ impl Tree {
                 .get(above)
                 .is_some_and(|known| known.identity == identity)
         });
-        if circle || path.components().count() > MAX_DEPTH || self.directories.len() >= MAX_DIRECTORIES
+        if circle
+            || path.components().count() > MAX_DEPTH
+            || self.directories.len() >= MAX_DIRECTORIES
         {
             return self.report(&path, self.problem(&path, FileProblem::NotFollowed));
         }
@@ -373,8 +358,8 @@ impl Tree {
 
     /// Takes a directory and all below it out of the tree.
     fn leave(&mut self, path: &Path) {
-        self.empty(path);
         self.shared.clear_problem(path);
+        self.empty(path);
         if let Some(known) = self.directories.remove(path) {
             self.abandon(path, &known);
         }
@@ -409,10 +394,9 @@ impl Tree {
 
     fn release(&mut self, path: &Path, files: BTreeMap<Box<OsStr>, File>) {
         for (name, file) in files {
-            let path = path.join(name);
-            match file.key {
-                Some(key) => self.holders.release(&path, key),
-                None => {}
+            let path = path.join(&*name);
+            if let Some(key) = file.key {
+                self.holders.release(&path, key);
             }
             self.shared.clear_problem(&path);
         }
@@ -492,15 +476,7 @@ impl Tree {
 
 /// No such name, or no such directory.
 fn gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::NotFound | ErrorKind::NotADirectory
-    )
-}
-
-/// Reads a certificate, and what its file was when it was opened.
-fn load(path: &Path) -> Result<(Certificate, Metadata)> {
-    todo!()
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// A comparison of the tree, or of a part of it, with the disk. It can be taken in small steps, between which the tree may change.
@@ -513,7 +489,10 @@ pub(crate) struct Pass {
 enum Stage {
     Open,
     /// Files known already: changed or gone?
-    Known { listing: ReadDir, after: Box<OsStr> },
+    Known {
+        listing: ReadDir,
+        after: Box<OsStr>,
+    },
     /// Names not known yet.
     Listing(ReadDir),
     Done,

@@ -14,6 +14,12 @@ const FAN: usize = 64;
 /// What is kept beside a key: nothing for a certificate without metadata, which a million of them would pay for.
 pub(crate) type Kept = Option<Arc<Certificate>>;
 
+/// What to keep of a certificate.
+pub(crate) fn keep(certificate: Certificate) -> Kept {
+    let bare = certificate.metadata().next().is_none();
+    (!bare).then(|| Arc::new(certificate))
+}
+
 // Certificate files name the keys, so whoever makes them could make them collide: SipHash with a random seed.
 type Shard = HashMap<PublicKey, Kept, RandomState>;
 
@@ -121,10 +127,7 @@ impl Current {
 
     /// How many keys are held.
     pub(crate) fn len(&self) -> usize {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Puts `next` in force. What the old generation alone held is freed after the lock.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::certificate::Certificate;
-use super::generation::{Kept, KeyMap};
+use super::generation::{KeyMap, keep};
 use super::keys::PublicKey;
 
 /// The next generation of a directory's keys, in the making. Only keys held by several files are counted one by one:
@@ -37,7 +37,7 @@ impl Holders {
 
     /// The file at `path` now holds `certificate`, and did not hold that key before.
     pub(crate) fn hold(&mut self, path: &Path, certificate: Certificate) {
-        let key = certificate.public_key();
+        let key = *certificate.public_key();
         if self.next.get(&key).is_none() || self.released.remove(&key) {
             self.keep(certificate);
         } else if let Some(paths) = self.several.get_mut(&key) {
@@ -50,7 +50,7 @@ impl Holders {
 
     /// The file at `path` was read again and holds the same key.
     pub(crate) fn hold_again(&mut self, certificate: Certificate) {
-        let key = certificate.public_key();
+        let key = *certificate.public_key();
         if self.several.contains_key(&key) || self.unsearched.contains(&key) {
             self.unsettled.insert(key);
         } else {
@@ -69,9 +69,8 @@ impl Holders {
     }
 
     fn keep(&mut self, certificate: Certificate) {
-        let key = certificate.public_key();
-        let kept: Kept = (!certificate.is_bare()).then(|| Arc::new(certificate));
-        Arc::make_mut(&mut self.next).set(key, kept);
+        let key = *certificate.public_key();
+        Arc::make_mut(&mut self.next).set(key, keep(certificate));
         self.changed = true;
     }
 
@@ -97,11 +96,12 @@ impl Holders {
     }
 
     /// Ends a round of changes: what nobody holds any more leaves. `read` reads a file again, for the metadata of a key that
-    /// several files hold. Returns the next generation if it differs from the last, and the keys that several files held or hold.
+    /// several files hold. Returns the next generation if it differs from the last, and for each
+    /// key that several files hold, or held until now, those that do.
     pub(crate) fn settle(
         &mut self,
         mut read: impl FnMut(&Path) -> Option<Certificate>,
-    ) -> (Option<Arc<KeyMap>>, Vec<Shared>) {
+    ) -> (Option<Arc<KeyMap>>, Vec<Vec<PathBuf>>) {
         let mut shared = Vec::new();
         for key in std::mem::take(&mut self.unsettled) {
             let paths = self.several.remove(&key).unwrap_or_default();
@@ -112,15 +112,12 @@ impl Holders {
                 Some(first) => {
                     self.released.remove(&key);
                     // Unreadable or changed since: an event is on its way, and until then the key stays as it is.
-                    if let Some(certificate) = read(first).filter(|c| c.public_key() == key) {
+                    if let Some(certificate) = read(first).filter(|c| *c.public_key() == key) {
                         self.keep(certificate);
                     }
                 }
             }
-            shared.push(Shared {
-                key,
-                paths: paths.iter().cloned().collect(),
-            });
+            shared.push(paths.iter().cloned().collect());
             if paths.len() > 1 {
                 self.several.insert(key, paths);
             }
@@ -131,11 +128,4 @@ impl Holders {
         let next = std::mem::take(&mut self.changed).then(|| Arc::clone(&self.next));
         (next, shared)
     }
-}
-
-/// A key that several files hold, or held until now.
-pub(crate) struct Shared {
-    pub(crate) key: PublicKey,
-    /// The files that hold it now, by path.
-    pub(crate) paths: Vec<PathBuf>,
 }

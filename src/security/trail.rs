@@ -107,7 +107,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let top = temp.path().canonicalize().unwrap();
         let missing = Trail::of(&top.join("x/y/z"));
-        assert_eq!((missing.end, missing.crossings), (None, vec![top.join("x")]));
+        assert_eq!(
+            (missing.end, missing.crossings),
+            (None, vec![top.join("x")])
+        );
         symlink("q", top.join("p")).unwrap();
         symlink("p", top.join("q")).unwrap();
         assert_eq!(Trail::of(&top.join("p")).end, None);
