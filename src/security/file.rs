@@ -83,6 +83,27 @@ pub enum FileProblem {
     /// A password that cannot be used.
     #[error(transparent)]
     Password(#[from] PasswordProblem),
+    /// A file with secret keys in a directory of public certificates.
+    #[error(
+        "not read: a secret key does not belong among public certificates, so keep this file with its owner and put the public one here"
+    )]
+    SecretFile,
+    /// The key of another file of the same directory store.
+    #[error(
+        "holds the key of {} too, which stays admitted until both are gone: remove one", .first.display()
+    )]
+    DuplicateKey {
+        /// The file whose metadata counts: the first by path.
+        first: PathBuf,
+    },
+    /// Something else where a directory of certificates is wanted.
+    #[error("not a directory: nobody is admitted by it")]
+    NotADirectory,
+    /// A directory too deep, one too many, or a link to a directory that it lies in.
+    #[error(
+        "a link to a directory above it, too deep, or one directory too many: what it holds is not read"
+    )]
+    NotFollowed,
     /// A hashed password, which is not understood.
     #[error("a password hash, which this version cannot check: nobody enters by it")]
     PasswordHash,

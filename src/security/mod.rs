@@ -1,19 +1,25 @@
 //! Keys, certificates, stores, policies, and the authenticator that applies them.
 
-pub mod address;
+mod address;
 mod audit;
 mod authenticator;
-pub mod certificate;
-pub mod file;
+mod certificate;
+mod directory;
+mod events;
+mod file;
+mod generation;
 mod handler;
-pub mod keys;
+mod holders;
+mod keys;
 mod mechanism;
-pub mod passwords;
+mod passwords;
 mod policy;
 mod store;
+mod trail;
+mod watcher;
 mod workers;
 mod zap;
-pub mod zpl;
+mod zpl;
 
 pub use address::{AddressSet, Cidr, PeerAddress};
 pub use audit::{AuditEvent, AuditEvents, Decision, Reason};
@@ -24,5 +30,6 @@ pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, Secret
 pub use mechanism::{CurveClient, CurveServer, NullServer, PlainClient, PlainServer};
 pub use passwords::PasswordFile;
 pub use policy::{CurvePolicy, Peer, Policy, Refusal, Verdict};
+pub use store::{CertificateStore, Watching};
 pub use zap::{StatusCode, ZapMechanism, ZapProblem};
 pub use zpl::SyntaxProblem;

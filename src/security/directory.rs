@@ -1,0 +1,608 @@
+//! A directory of certificate files as it was last seen, and how it is compared with the disk.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::fs::{self, Metadata, ReadDir};
+use std::hash::BuildHasher;
+use std::io::{self, ErrorKind};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::certificate::Certificate;
+use super::events::Source;
+use super::file::{self, FileProblem};
+use super::holders::Holders;
+use super::keys::PublicKey;
+use super::trail::Trail;
+use super::watcher::Shared;
+use crate::error::{Error, Result};
+
+/// Directories below the root; links can multiply a small tree without end.
+const MAX_DEPTH: usize = 16;
+/// Directories in all: 256 × 256 and their parents fit.
+const MAX_DIRECTORIES: usize = 100_000;
+
+/// Names no certificate is read from: hidden ones (orchestrators keep old and new versions of a mount under `..`), editors'
+/// backups, files being written.
+fn ignored(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b".") || name.ends_with(b"~") || name.ends_with(b".tmp")
+}
+
+/// A file's identity, size and times in eight bytes, without alignment: there is one for each of a million files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark([u8; 8]);
+
+impl Mark {
+    /// Equal to no file: read it again next time.
+    const UNSETTLED: Self = Self([0; 8]);
+
+    fn of(meta: &Metadata, seed: &RandomState) -> Self {
+        // A change within the same tick of the file system's clock leaves no trace in the times, so a file that was changed
+        // just now is looked at once more. Ticks are 10 ms at most; file systems without fractions count in 1 or 2 seconds.
+        let tick = match meta.ctime_nsec() {
+            0 => Duration::from_secs(3),
+            _ => Duration::from_millis(50),
+        };
+        let changed = Duration::new(
+            u64::try_from(meta.ctime()).unwrap_or(0),
+            u32::try_from(meta.ctime_nsec()).unwrap_or(0),
+        );
+        match SystemTime::now().duration_since(UNIX_EPOCH + changed) {
+            Ok(age) if age >= tick => Self(seed.hash_one(file::Stamp::from(meta)).to_ne_bytes()),
+            _ => Self::UNSETTLED,
+        }
+    }
+}
+
+struct File {
+    mark: Mark,
+    /// `None` if the file is reported as a problem.
+    key: Option<PublicKey>,
+}
+
+struct Directory {
+    /// Its path, free of links.
+    real: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+    files: BTreeMap<Box<OsStr>, File>,
+}
+
+/// The tree as it was last seen. Paths are relative to the root, which is the empty path.
+pub(crate) struct Tree {
+    root: PathBuf,
+    directories: BTreeMap<PathBuf, Directory>,
+    /// Several directories of the tree can be one on disk.
+    by_real: HashMap<PathBuf, Vec<PathBuf>>,
+    /// For the root and every symbolic link, what its end depends on.
+    links: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// The same the other way round.
+    crossings: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    holders: Holders,
+    source: Source,
+    shared: Arc<Shared>,
+    seed: RandomState,
+}
+
+impl Tree {
+    /// A tree not looked at yet; `root` must be absolute.
+    pub(crate) fn new(root: PathBuf, source: Source, shared: Arc<Shared>) -> Self {
+        Self {
+            root,
+            directories: BTreeMap::new(),
+            by_real: HashMap::new(),
+            links: BTreeMap::new(),
+            crossings: HashMap::new(),
+            holders: Holders::new(),
+            source,
+            shared,
+            seed: RandomState::new(),
+        }
+    }
+
+    pub(crate) fn source(&mut self) -> &mut Source {
+        &mut self.source
+    }
+
+    /// Adds to `dirty` whatever in the tree an event on `path` may have changed.
+    pub(crate) fn touched(&mut self, path: &Path, dirty: &mut BTreeSet<PathBuf>) {
+        let watched = self.source.doubt(path);
+        if let Some(dependents) = self.crossings.get(path) {
+            dirty.extend(dependents.iter().cloned());
+        }
+        if let Some(directories) = self.by_real.get(path) {
+            dirty.extend(directories.iter().cloned());
+        } else if watched {
+            // A directory outside of the tree that only links lead through.
+            dirty.extend(self.links.keys().cloned());
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return;
+        };
+        if ignored(name) {
+            return;
+        }
+        for directory in self.by_real.get(parent).into_iter().flatten() {
+            dirty.insert(directory.join(name));
+        }
+    }
+
+    /// Compares one path of the tree with the disk; a directory with all that is below it, the root if it is another one.
+    pub(crate) fn refresh(&mut self, path: &Path) {
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => {
+                if let Some(directory) = self.examine(parent, name) {
+                    self.finish(Pass::over(directory));
+                }
+            }
+            _ => {
+                // What happened to the directory itself, such as new permissions, can hide or show what is in it.
+                let root = self.directories.get(path).map(|root| root.real.clone());
+                let doubtful = root.is_some_and(|root| self.source.is_doubtful(&root));
+                if self.check_root() || doubtful {
+                    self.finish(Pass::over(PathBuf::new()));
+                }
+            }
+        }
+    }
+
+    /// Compares every symbolic link with the disk.
+    pub(crate) fn refresh_links(&mut self) {
+        for link in self.links.keys().cloned().collect::<Vec<_>>() {
+            self.refresh(&link);
+        }
+    }
+
+    /// Carries a pass through to its end.
+    pub(crate) fn finish(&mut self, mut pass: Pass) {
+        while !self.step(&mut pass, usize::MAX) {}
+    }
+
+    /// Puts all changes since the last call in force, as one generation.
+    pub(crate) fn publish(&mut self) {
+        let unsearched = self.holders.unsearched();
+        if !unsearched.is_empty() {
+            let mut found = Vec::new();
+            for (path, directory) in &self.directories {
+                for (name, file) in &directory.files {
+                    if let Some(key) = file.key.filter(|key| unsearched.contains(key)) {
+                        found.push((key, path.join(&**name)));
+                    }
+                }
+            }
+            self.holders.searched(found.into_iter());
+        }
+        let (next, several) = self
+            .holders
+            .settle(|path| Certificate::load(self.root.join(path)).ok());
+        for paths in several {
+            let Some((first, others)) = paths.split_first() else {
+                continue;
+            };
+            self.shared.clear_problem(first);
+            for path in others {
+                let problem = FileProblem::DuplicateKey {
+                    first: self.root.join(first),
+                };
+                self.report(path, self.problem(path, problem));
+            }
+        }
+        if let Some(next) = next {
+            self.shared.keys.replace(next);
+        }
+    }
+
+    /// True if the root was entered anew.
+    fn check_root(&mut self) -> bool {
+        let root = Path::new("");
+        let trail = Trail::of(&self.root);
+        self.track(root, &trail);
+        let end = trail.end.unwrap_or_else(|| self.root.clone());
+        match fs::metadata(&end) {
+            Ok(meta) if meta.is_dir() => {
+                let identity = (meta.dev(), meta.ino());
+                if self.is_at(root, &end, identity) {
+                    return false;
+                }
+                self.enter(root.to_owned(), end, identity);
+                return true;
+            }
+            Ok(_) => {
+                self.leave(root);
+                self.report(root, self.problem(root, FileProblem::NotADirectory));
+            }
+            Err(error) => {
+                self.leave(root);
+                self.report(root, self.unreadable(root, error));
+            }
+        }
+        false
+    }
+
+    /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory.
+    fn examine(&mut self, directory: &Path, name: &OsStr) -> Option<PathBuf> {
+        let path = directory.join(name);
+        let mut real = self.directories.get(directory)?.real.join(name);
+        let mut meta = fs::symlink_metadata(&real);
+        if meta.as_ref().is_ok_and(Metadata::is_symlink) {
+            let trail = Trail::of(&real);
+            self.track(&path, &trail);
+            real = trail.end.unwrap_or(real);
+            meta = fs::metadata(&real);
+        } else {
+            self.untrack(&path);
+            if meta.as_ref().is_err_and(|error| gone(error)) {
+                self.leave(&path);
+                self.drop_file(directory, name);
+                return None;
+            }
+        }
+        let meta = match meta {
+            Ok(meta) => meta,
+            Err(error) => {
+                self.leave(&path);
+                let error = Err(self.unreadable(&path, error));
+                self.take(directory, name, Mark::UNSETTLED, error);
+                return None;
+            }
+        };
+        if meta.is_dir() {
+            let identity = (meta.dev(), meta.ino());
+            self.drop_file(directory, name);
+            if !self.is_at(&path, &real, identity) {
+                self.enter(path.clone(), real, identity);
+            }
+            return self.directories.contains_key(&path).then_some(path);
+        }
+        self.leave(&path);
+        // Taken before the file is opened: if it changes in between, it differs next time.
+        let mark = Mark::of(&meta, &self.seed);
+        let known = self.directories.get(directory)?.files.get(name);
+        if mark != Mark::UNSETTLED && known.is_some_and(|file| file.mark == mark) {
+            return None;
+        }
+        let content = if name.as_bytes().ends_with(b"_secret") {
+            Err(self.problem(&path, FileProblem::SecretFile))
+        } else {
+            Certificate::load(self.root.join(&path))
+        };
+        // Whether a file may be opened can change without it.
+        let mark = match content {
+            Err(Error::Io { .. }) => Mark::UNSETTLED,
+            _ => mark,
+        };
+        self.take(directory, name, mark, content);
+        None
+    }
+
+    /// Notes what a file holds now.
+    fn take(&mut self, directory: &Path, name: &OsStr, mark: Mark, content: Result<Certificate>) {
+        let path = directory.join(name);
+        let Some(known) = self.directories.get_mut(directory) else {
+            return;
+        };
+        let key = content.as_ref().ok().map(|c| *c.public_key());
+        let old = match known.files.get_mut(name) {
+            Some(file) => {
+                file.mark = mark;
+                std::mem::replace(&mut file.key, key)
+            }
+            None => {
+                known.files.insert(name.into(), File { mark, key });
+                None
+            }
+        };
+        if let Some(old) = old.filter(|_| old != key) {
+            self.holders.release(&path, old);
+        }
+        self.shared.clear_problem(&path);
+        match content {
+            Ok(certificate) if old == key => self.holders.hold_again(certificate),
+            Ok(certificate) => self.holders.hold(&path, certificate),
+            Err(error) => self.report(&path, error),
+        }
+    }
+
+    fn drop_file(&mut self, directory: &Path, name: &OsStr) {
+        let Some(known) = self.directories.get_mut(directory) else {
+            return;
+        };
+        if let Some(file) = known.files.remove(name) {
+            let path = directory.join(name);
+            if let Some(key) = file.key {
+                self.holders.release(&path, key);
+            }
+            self.shared.clear_problem(&path);
+        }
+    }
+
+    fn is_at(&self, path: &Path, real: &Path, identity: (u64, u64)) -> bool {
+        self.directories
+            .get(path)
+            .is_some_and(|known| known.identity == identity && known.real == real)
+    }
+
+    /// Makes a directory part of the tree, empty until a pass lists it.
+    fn enter(&mut self, path: PathBuf, real: PathBuf, identity: (u64, u64)) {
+        self.leave(&path);
+        let circle = path.ancestors().skip(1).any(|above| {
+            self.directories
+                .get(above)
+                .is_some_and(|known| known.identity == identity)
+        });
+        if circle
+            || path.components().count() > MAX_DEPTH
+            || self.directories.len() >= MAX_DIRECTORIES
+        {
+            return self.report(&path, self.problem(&path, FileProblem::NotFollowed));
+        }
+        self.source.watch(&real);
+        self.by_real
+            .entry(real.clone())
+            .or_default()
+            .push(path.clone());
+        let known = Directory {
+            real,
+            identity,
+            files: BTreeMap::new(),
+        };
+        self.directories.insert(path, known);
+    }
+
+    /// Takes a directory and all below it out of the tree.
+    fn leave(&mut self, path: &Path) {
+        self.shared.clear_problem(path);
+        self.empty(path);
+        if let Some(known) = self.directories.remove(path) {
+            self.abandon(path, &known);
+        }
+    }
+
+    /// Takes all below a directory out of the tree.
+    fn empty(&mut self, path: &Path) {
+        let Some(known) = self.directories.get_mut(path) else {
+            return;
+        };
+        let files = std::mem::take(&mut known.files);
+        self.release(path, files);
+        while let Some(below) = self.next_below(path, path) {
+            if let Some(mut known) = self.directories.remove(&below) {
+                let files = std::mem::take(&mut known.files);
+                self.release(&below, files);
+                self.shared.clear_problem(&below);
+                self.abandon(&below, &known);
+            }
+        }
+        let inside = (Excluded(path), Unbounded);
+        let links: Vec<_> = self
+            .links
+            .range::<Path, _>(inside)
+            .map(|(link, _)| link.clone())
+            .take_while(|link| link.starts_with(path))
+            .collect();
+        for link in links {
+            self.untrack(&link);
+        }
+    }
+
+    fn release(&mut self, path: &Path, files: BTreeMap<Box<OsStr>, File>) {
+        for (name, file) in files {
+            let path = path.join(&*name);
+            if let Some(key) = file.key {
+                self.holders.release(&path, key);
+            }
+            self.shared.clear_problem(&path);
+        }
+    }
+
+    fn abandon(&mut self, path: &Path, known: &Directory) {
+        self.source.unwatch(&known.real);
+        if let Some(paths) = self.by_real.get_mut(&known.real) {
+            paths.retain(|other| other != path);
+            if paths.is_empty() {
+                self.by_real.remove(&known.real);
+            }
+        }
+    }
+
+    fn next_below(&self, path: &Path, after: &Path) -> Option<PathBuf> {
+        let (next, _) = self
+            .directories
+            .range::<Path, _>((Excluded(after), Unbounded))
+            .next()?;
+        next.starts_with(path).then(|| next.clone())
+    }
+
+    /// Watches everything on the way of a link.
+    fn track(&mut self, link: &Path, trail: &Trail) {
+        if self.links.get(link) != Some(&trail.crossings) {
+            self.untrack(link);
+            for crossing in &trail.crossings {
+                self.crossings
+                    .entry(crossing.clone())
+                    .or_default()
+                    .insert(link.to_owned());
+            }
+            for parent in trail.crossings.iter().filter_map(|path| path.parent()) {
+                self.source.watch(parent);
+            }
+            self.links.insert(link.to_owned(), trail.crossings.clone());
+        }
+        for parent in trail.crossings.iter().filter_map(|path| path.parent()) {
+            self.source.ensure(parent);
+        }
+    }
+
+    fn untrack(&mut self, link: &Path) {
+        for crossing in self.links.remove(link).into_iter().flatten() {
+            if let Some(dependents) = self.crossings.get_mut(&crossing) {
+                dependents.remove(link);
+                if dependents.is_empty() {
+                    self.crossings.remove(&crossing);
+                }
+            }
+            if let Some(parent) = crossing.parent() {
+                self.source.unwatch(parent);
+            }
+        }
+    }
+
+    fn report(&self, path: &Path, error: Error) {
+        self.shared.report(path, error);
+    }
+
+    fn problem(&self, path: &Path, problem: FileProblem) -> Error {
+        Error::File {
+            path: self.root.join(path),
+            line: None,
+            problem,
+        }
+    }
+
+    fn unreadable(&self, path: &Path, source: io::Error) -> Error {
+        Error::Io {
+            path: self.root.join(path),
+            source,
+        }
+    }
+}
+
+/// No such name, or no such directory.
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// A comparison of the tree, or of a part of it, with the disk. It can be taken in small steps, between which the tree may change.
+pub(crate) struct Pass {
+    within: PathBuf,
+    at: PathBuf,
+    stage: Stage,
+}
+
+enum Stage {
+    Open,
+    /// Files known already: changed or gone?
+    Known {
+        listing: ReadDir,
+        after: Box<OsStr>,
+    },
+    /// Names not known yet.
+    Listing(ReadDir),
+    Done,
+}
+
+impl Pass {
+    /// A pass over the directory at `within` and all below it.
+    pub(crate) fn over(within: PathBuf) -> Self {
+        Self {
+            at: within.clone(),
+            within,
+            stage: Stage::Open,
+        }
+    }
+}
+
+impl Tree {
+    /// Looks at `budget` names, roughly. True if the pass has ended.
+    pub(crate) fn step(&mut self, pass: &mut Pass, budget: usize) -> bool {
+        /// Names taken out of a table at once.
+        const BATCH: usize = 256;
+        let mut seen = 0;
+        while seen < budget {
+            if self.shared.stopping.load(Ordering::Relaxed) {
+                return true;
+            }
+            pass.stage = match std::mem::replace(&mut pass.stage, Stage::Done) {
+                Stage::Open => {
+                    seen += 1;
+                    match self.open(&pass.at) {
+                        Some(listing) => Stage::Known {
+                            listing,
+                            after: Box::default(),
+                        },
+                        None => Stage::Done,
+                    }
+                }
+                Stage::Known { listing, after } => {
+                    let names = self.names_after(&pass.at, &after, BATCH);
+                    seen += names.len();
+                    for name in &names {
+                        self.examine(&pass.at, name);
+                    }
+                    match names.into_iter().next_back() {
+                        Some(after) => Stage::Known { listing, after },
+                        None => Stage::Listing(listing),
+                    }
+                }
+                Stage::Listing(mut listing) => {
+                    seen += 1;
+                    match listing.next() {
+                        // A listing that breaks off leaves out names; the next pass tries again.
+                        None | Some(Err(_)) => Stage::Done,
+                        Some(Ok(entry)) => {
+                            let name = entry.file_name();
+                            let known = self.directories.get(&pass.at);
+                            if known.is_some_and(|known| !known.files.contains_key(&*name))
+                                && !ignored(&name)
+                            {
+                                self.examine(&pass.at, &name);
+                            }
+                            Stage::Listing(listing)
+                        }
+                    }
+                }
+                Stage::Done => match self.next_below(&pass.within, &pass.at) {
+                    Some(next) => {
+                        pass.at = next;
+                        Stage::Open
+                    }
+                    None => return true,
+                },
+            };
+        }
+        false
+    }
+
+    /// Opens a directory of the tree for listing, if it still is one.
+    fn open(&mut self, path: &Path) -> Option<ReadDir> {
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => {
+                self.examine(parent, name);
+            }
+            _ => {
+                self.check_root();
+            }
+        }
+        let real = self.directories.get(path)?.real.clone();
+        self.source.doubt(&real);
+        self.source.ensure(&real);
+        match fs::read_dir(&real) {
+            Ok(listing) => {
+                self.shared.clear_problem(path);
+                Some(listing)
+            }
+            Err(error) => {
+                self.empty(path);
+                self.report(path, self.unreadable(path, error));
+                None
+            }
+        }
+    }
+
+    fn names_after(&self, directory: &Path, after: &OsStr, most: usize) -> Vec<Box<OsStr>> {
+        self.directories
+            .get(directory)
+            .into_iter()
+            .flat_map(|known| known.files.range::<OsStr, _>((Excluded(after), Unbounded)))
+            .take(most)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+}

@@ -1,0 +1,271 @@
+//! File events: which directories are watched, and what of their events reaches the watcher's queue.
+
+use std::collections::HashMap;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::watcher::{Message, Shared};
+
+/// Events that may wait in the queue; beyond, they count as lost, and the tree is compared as a whole.
+const MAX_QUEUED: usize = 65_536;
+
+/// Where file events come from. Without a watcher, the tree is only polled.
+pub(crate) struct Source {
+    watcher: Option<RecommendedWatcher>,
+    watched: HashMap<PathBuf, Watched>,
+    shared: Arc<Shared>,
+    /// Hangs up when the watcher's own thread has ended.
+    ended: Option<Receiver<()>>,
+}
+
+/// Each directory is watched by itself, not with all below it: so it is us who decide when, which is always before it is listed.
+struct Watched {
+    users: usize,
+    /// The kernel's watch is on the directory that has this path now, as far as we know.
+    live: bool,
+}
+
+impl Source {
+    /// A source that gives no events yet.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            watcher: None,
+            watched: HashMap::new(),
+            shared,
+            ended: None,
+        }
+    }
+
+    /// Begins to send events to `queue`. Where that cannot be, the tree is polled.
+    pub(crate) fn listen(&mut self, queue: Sender<Message>) {
+        let (alive, ended) = mpsc::channel::<()>();
+        let shared = Arc::clone(&self.shared);
+        let handler = move |event| {
+            let _ = &alive;
+            forward(event, &queue, &shared);
+        };
+        let config = Config::default().with_follow_symlinks(false);
+        match RecommendedWatcher::new(handler, config) {
+            Ok(watcher) => {
+                self.watcher = Some(watcher);
+                self.ended = Some(ended);
+                self.shared.polling.store(false, Ordering::Relaxed);
+                for directory in self.watched.keys().cloned().collect::<Vec<_>>() {
+                    self.ensure(&directory);
+                }
+            }
+            Err(_) => self.stop(),
+        }
+    }
+
+    pub(crate) fn is_polling(&self) -> bool {
+        self.watcher.is_none()
+    }
+
+    /// Watches a directory; its path must be free of links. To be undone by `unwatch` as often as done.
+    pub(crate) fn watch(&mut self, directory: &Path) {
+        match self.watched.get_mut(directory) {
+            Some(watched) => watched.users += 1,
+            None => {
+                let watched = Watched {
+                    users: 1,
+                    live: false,
+                };
+                self.watched.insert(directory.to_owned(), watched);
+            }
+        }
+        self.ensure(directory);
+    }
+
+    pub(crate) fn unwatch(&mut self, directory: &Path) {
+        let Some(watched) = self.watched.get_mut(directory) else {
+            return;
+        };
+        watched.users -= 1;
+        if watched.users == 0 {
+            self.watched.remove(directory);
+            if let Some(watcher) = &mut self.watcher {
+                // The kernel drops the watch of a directory that is gone.
+                let _ = watcher.unwatch(directory);
+            }
+        }
+    }
+
+    /// Another directory may have this path now. True if it is watched.
+    pub(crate) fn doubt(&mut self, directory: &Path) -> bool {
+        self.watched
+            .get_mut(directory)
+            .map(|watched| watched.live = false)
+            .is_some()
+    }
+
+    pub(crate) fn doubt_all(&mut self) {
+        for watched in self.watched.values_mut() {
+            watched.live = false;
+        }
+    }
+
+    /// True if events of this directory may have gone unreported.
+    pub(crate) fn is_doubtful(&self, directory: &Path) -> bool {
+        self.watcher.is_some()
+            && self
+                .watched
+                .get(directory)
+                .is_some_and(|watched| !watched.live)
+    }
+
+    /// Renews a doubtful watch.
+    pub(crate) fn ensure(&mut self, directory: &Path) {
+        let (Some(watcher), Some(watched)) = (&mut self.watcher, self.watched.get_mut(directory))
+        else {
+            return;
+        };
+        if watched.live {
+            return;
+        }
+        match watcher.watch(directory, RecursiveMode::NonRecursive) {
+            Ok(()) => watched.live = true,
+            Err(error) if exhausted(&error) => self.stop(),
+            // Gone again, or not ours to read: the periodic comparison remains.
+            Err(_) => {}
+        }
+    }
+
+    /// Falls back to polling.
+    pub(crate) fn stop(&mut self) {
+        self.shared.polling.store(true, Ordering::Relaxed);
+        self.watcher = None;
+        if let Some(ended) = self.ended.take() {
+            // Nothing is ever sent: this waits for the hang-up.
+            let _ = ended.recv_timeout(Duration::from_secs(1));
+        }
+        self.doubt_all();
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// No watch can be had, for this directory or any other.
+fn exhausted(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => true,
+        ErrorKind::Io(error) => matches!(
+            error.raw_os_error(),
+            Some(libc::ENOSPC | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+        ),
+        _ => false,
+    }
+}
+
+/// Runs on the event source's thread.
+fn forward(event: notify::Result<notify::Event>, queue: &Sender<Message>, shared: &Shared) {
+    let message = match event {
+        Ok(event) if event.need_rescan() => Message::Lost,
+        Ok(event) => match event.kind {
+            // Every opening is reported, our own included.
+            EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write) => return,
+            // Both names were reported one by one.
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
+            _ if shared.queued.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED => {
+                Message::Changed(event.paths)
+            }
+            _ => {
+                shared.queued.fetch_sub(1, Ordering::Relaxed);
+                // One is enough until it is seen to.
+                if shared.lost.swap(true, Ordering::Relaxed) {
+                    return;
+                }
+                Message::Lost
+            }
+        },
+        Err(_) => Message::Lost,
+    };
+    // A closed queue means that the store is being dropped.
+    let _ = queue.send(message);
+}
+
+/// A private directory on the same source of events: a file made in it is reported after all that happened before.
+pub(crate) struct Bell {
+    directory: PathBuf,
+    round: u64,
+    /// When it was rung, while it has not been heard.
+    rung: Option<Instant>,
+}
+
+impl Bell {
+    /// Makes the directory, for nobody else to enter.
+    pub(crate) fn new(source: &mut Source) -> io::Result<Self> {
+        let random = RandomState::new().hash_one(std::process::id());
+        let name = format!(".ironhouse-watch-{}-{random:016x}", std::process::id());
+        let directory = std::env::temp_dir().canonicalize()?.join(name);
+        fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        source.watch(&directory);
+        Ok(Self {
+            directory,
+            round: 0,
+            rung: None,
+        })
+    }
+
+    /// Rings; what was rung before is not waited for any longer.
+    pub(crate) fn ring(&mut self) -> io::Result<()> {
+        self.round += 1;
+        fs::File::create_new(self.clapper())?;
+        self.rung = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Whether `path` is the sound of the last ring. `None` if it is not ours at all.
+    pub(crate) fn hears(&mut self, path: &Path) -> Option<bool> {
+        if !path.starts_with(&self.directory) {
+            return None;
+        }
+        let heard = self.rung.is_some() && path == self.clapper();
+        if heard {
+            self.rung = None;
+            let _ = fs::remove_file(path);
+        }
+        Some(heard)
+    }
+
+    /// When it was rung, if it has not been heard since.
+    pub(crate) fn rung(&self) -> Option<Instant> {
+        self.rung
+    }
+
+    pub(crate) fn forget(&mut self) {
+        if self.rung.take().is_some() {
+            let _ = fs::remove_file(self.clapper());
+        }
+    }
+
+    fn clapper(&self) -> PathBuf {
+        self.directory.join(self.round.to_string())
+    }
+
+    /// Gives up the directory.
+    pub(crate) fn remove(self, source: &mut Source) {
+        source.unwatch(&self.directory);
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        // Nobody else can have put anything in it; if it is gone, the better.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

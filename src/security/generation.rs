@@ -1,0 +1,189 @@
+//! Admitted keys as generations of a sharded map: readers use the current one while the writer makes the next.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::certificate::Certificate;
+use super::keys::PublicKey;
+
+/// Shards are two levels of this many, so that a change copies two short tables and one shard.
+const FAN: usize = 64;
+
+/// What is kept beside a key: nothing for a certificate without metadata, which a million of them would pay for.
+pub(crate) type Kept = Option<Arc<Certificate>>;
+
+/// What to keep of a certificate.
+pub(crate) fn keep(certificate: Certificate) -> Kept {
+    let bare = certificate.metadata().next().is_none();
+    (!bare).then(|| Arc::new(certificate))
+}
+
+// Certificate files name the keys, so whoever makes them could make them collide: SipHash with a random seed.
+type Shard = HashMap<PublicKey, Kept, RandomState>;
+
+/// A map from key to certificate that is cheap to copy: copies share every shard until one changes.
+#[derive(Clone)]
+pub(crate) struct KeyMap {
+    seed: RandomState,
+    branches: Arc<[Branch]>,
+    len: usize,
+}
+
+type Branch = Arc<[Arc<Shard>]>;
+
+impl KeyMap {
+    /// An empty map.
+    pub(crate) fn new() -> Self {
+        let seed = RandomState::new();
+        let shard = Arc::new(Shard::with_hasher(seed.clone()));
+        let branch: Branch = (0..FAN).map(|_| Arc::clone(&shard)).collect();
+        let branches = (0..FAN).map(|_| Arc::clone(&branch)).collect();
+        Self {
+            seed,
+            branches,
+            len: 0,
+        }
+    }
+
+    /// How many keys it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bits of the hash that the shards themselves use least: they take the lowest and the seven highest.
+    fn place(&self, key: &PublicKey) -> (usize, usize) {
+        let hash = self.seed.hash_one(key);
+        ((hash >> 32) as usize % FAN, (hash >> 40) as usize % FAN)
+    }
+
+    /// What is kept beside `key`; `None` if the key is not held.
+    pub(crate) fn get(&self, key: &PublicKey) -> Option<&Kept> {
+        let (branch, shard) = self.place(key);
+        self.branches.get(branch)?.get(shard)?.get(key)
+    }
+
+    fn shard_mut(&mut self, key: &PublicKey) -> Option<&mut Shard> {
+        let (branch, shard) = self.place(key);
+        let branch = Arc::make_mut(&mut self.branches).get_mut(branch)?;
+        Some(Arc::make_mut(Arc::make_mut(branch).get_mut(shard)?))
+    }
+
+    /// Holds `key`, or replaces what is kept beside it; true if the key is new.
+    pub(crate) fn set(&mut self, key: PublicKey, kept: Kept) -> bool {
+        let new = self
+            .shard_mut(&key)
+            .is_some_and(|shard| shard.insert(key, kept).is_none());
+        self.len += usize::from(new);
+        new
+    }
+
+    /// Lets go of `key`; true if it was held.
+    pub(crate) fn unset(&mut self, key: &PublicKey) -> bool {
+        if self.get(key).is_none() {
+            return false;
+        }
+        if let Some(shard) = self.shard_mut(key) {
+            shard.remove(key);
+            if shard.len() * 4 < shard.capacity() {
+                shard.shrink_to_fit();
+            }
+        }
+        self.len -= 1;
+        true
+    }
+
+    /// Every key held, in no order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.branches
+            .iter()
+            .flat_map(|branch| branch.iter())
+            .flat_map(|shard| shard.keys())
+    }
+}
+
+/// The generation in force. Its lock is held for the time of one look-up or one pointer swap, never for disk work.
+pub(crate) struct Current(RwLock<Arc<KeyMap>>);
+
+impl Current {
+    pub(crate) fn new() -> Self {
+        Self(RwLock::new(Arc::new(KeyMap::new())))
+    }
+
+    /// The generation in force now; later changes do not touch it.
+    pub(crate) fn generation(&self) -> Arc<KeyMap> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is kept beside `key`; `None` if the key is not held.
+    pub(crate) fn get(&self, key: &PublicKey) -> Option<Kept> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
+    }
+
+    /// How many keys are held.
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Puts `next` in force. What the old generation alone held is freed after the lock.
+    pub(crate) fn replace(&self, next: Arc<KeyMap>) {
+        let old = std::mem::replace(
+            &mut *self.0.write().unwrap_or_else(PoisonError::into_inner),
+            next,
+        );
+        drop(old);
+    }
+
+    /// Changes the generation in force in one step; for writers that do no disk work.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut KeyMap) -> T) -> T {
+        change(Arc::make_mut(
+            &mut *self.0.write().unwrap_or_else(PoisonError::into_inner),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u32) -> PublicKey {
+        let mut bytes = [7; 32];
+        bytes[..4].copy_from_slice(&n.to_le_bytes());
+        PublicKey::from_bytes(bytes)
+    }
+
+    #[test]
+    fn old_generation_does_not_see_later_changes() {
+        let current = Current::new();
+        let mut next = current.generation();
+        Arc::make_mut(&mut next).set(key(1), None);
+        current.replace(Arc::clone(&next));
+        let old = current.generation();
+        Arc::make_mut(&mut next).unset(&key(1));
+        Arc::make_mut(&mut next).set(key(2), None);
+        current.replace(next);
+        assert!(old.get(&key(1)).is_some() && old.get(&key(2)).is_none());
+        assert!(current.get(&key(1)).is_none() && current.get(&key(2)).is_some());
+        assert_eq!((old.len(), current.len()), (1, 1));
+    }
+
+    #[test]
+    fn behaves_like_a_plain_map() {
+        let mut map = KeyMap::new();
+        for n in 0..20_000 {
+            assert!(map.set(key(n), None));
+            assert!(!map.set(key(n), None));
+        }
+        for n in (0..20_000).step_by(2) {
+            assert!(map.unset(&key(n)));
+            assert!(!map.unset(&key(n)));
+        }
+        assert_eq!((map.len(), map.keys().count()), (10_000, 10_000));
+        assert!((0..20_000).all(|n| map.get(&key(n)).is_some() == (n % 2 == 1)));
+    }
+}

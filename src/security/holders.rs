@@ -1,0 +1,131 @@
+//! Which files hold a key: it is admitted while at least one does, and the first by path gives its metadata.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::certificate::Certificate;
+use super::generation::{KeyMap, keep};
+use super::keys::PublicKey;
+
+/// The next generation of a directory's keys, in the making. Only keys held by several files are counted one by one:
+/// for all others the presence of the key is the count.
+pub(crate) struct Holders {
+    next: Arc<KeyMap>,
+    /// Every file of a key that several hold, by path.
+    several: HashMap<PublicKey, BTreeSet<PathBuf>>,
+    /// Let go of by their only file. They leave when all changes at hand are applied, so that a renamed file's key never does.
+    released: HashSet<PublicKey>,
+    /// Held by a second file: who the first one is takes a search, done once for all of them.
+    unsearched: HashSet<PublicKey>,
+    /// Held by several files, and these changed: the first one's metadata must be read again.
+    unsettled: HashSet<PublicKey>,
+    changed: bool,
+}
+
+impl Holders {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: Arc::new(KeyMap::new()),
+            several: HashMap::new(),
+            released: HashSet::new(),
+            unsearched: HashSet::new(),
+            unsettled: HashSet::new(),
+            changed: false,
+        }
+    }
+
+    /// The file at `path` now holds `certificate`, and did not hold that key before.
+    pub(crate) fn hold(&mut self, path: &Path, certificate: Certificate) {
+        let key = *certificate.public_key();
+        if self.next.get(&key).is_none() || self.released.remove(&key) {
+            self.keep(certificate);
+        } else if let Some(paths) = self.several.get_mut(&key) {
+            paths.insert(path.to_owned());
+            self.unsettled.insert(key);
+        } else {
+            self.unsearched.insert(key);
+        }
+    }
+
+    /// The file at `path` was read again and holds the same key.
+    pub(crate) fn hold_again(&mut self, certificate: Certificate) {
+        let key = *certificate.public_key();
+        if self.several.contains_key(&key) || self.unsearched.contains(&key) {
+            self.unsettled.insert(key);
+        } else {
+            self.keep(certificate);
+        }
+    }
+
+    /// The file at `path` no longer holds `key`.
+    pub(crate) fn release(&mut self, path: &Path, key: PublicKey) {
+        if let Some(paths) = self.several.get_mut(&key) {
+            paths.remove(path);
+            self.unsettled.insert(key);
+        } else if !self.unsearched.contains(&key) {
+            self.released.insert(key);
+        }
+    }
+
+    fn keep(&mut self, certificate: Certificate) {
+        let key = *certificate.public_key();
+        Arc::make_mut(&mut self.next).set(key, keep(certificate));
+        self.changed = true;
+    }
+
+    fn drop_key(&mut self, key: &PublicKey) {
+        Arc::make_mut(&mut self.next).unset(key);
+        self.changed = true;
+    }
+
+    /// The keys whose files must be searched for, handed to `searched` afterwards.
+    pub(crate) fn unsearched(&self) -> &HashSet<PublicKey> {
+        &self.unsearched
+    }
+
+    /// Takes note of every file that holds an unsearched key.
+    pub(crate) fn searched(&mut self, found: impl Iterator<Item = (PublicKey, PathBuf)>) {
+        for (key, path) in found {
+            self.several.entry(key).or_default().insert(path);
+        }
+        for key in self.unsearched.drain() {
+            self.several.entry(key).or_default();
+            self.unsettled.insert(key);
+        }
+    }
+
+    /// Ends a round of changes: what nobody holds any more leaves. `read` reads a file again, for the metadata of a key that
+    /// several files hold. Returns the next generation if it differs from the last, and for each
+    /// key that several files hold, or held until now, those that do.
+    pub(crate) fn settle(
+        &mut self,
+        mut read: impl FnMut(&Path) -> Option<Certificate>,
+    ) -> (Option<Arc<KeyMap>>, Vec<Vec<PathBuf>>) {
+        let mut shared = Vec::new();
+        for key in std::mem::take(&mut self.unsettled) {
+            let paths = self.several.remove(&key).unwrap_or_default();
+            match paths.first() {
+                None => {
+                    self.released.insert(key);
+                }
+                Some(first) => {
+                    self.released.remove(&key);
+                    // Unreadable or changed since: an event is on its way, and until then the key stays as it is.
+                    if let Some(certificate) = read(first).filter(|c| *c.public_key() == key) {
+                        self.keep(certificate);
+                    }
+                }
+            }
+            shared.push(paths.iter().cloned().collect());
+            if paths.len() > 1 {
+                self.several.insert(key, paths);
+            }
+        }
+        for key in std::mem::take(&mut self.released) {
+            self.drop_key(&key);
+        }
+        let next = std::mem::take(&mut self.changed).then(|| Arc::clone(&self.next));
+        (next, shared)
+    }
+}

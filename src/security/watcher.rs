@@ -1,0 +1,416 @@
+//! The thread that keeps a directory store current: change by change from file events, and as a whole now and then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::directory::{Pass, Tree};
+use super::events::{Bell, Source};
+use super::generation::{Current, KeyMap};
+use crate::error::{Error, Result};
+use crate::ffi::os;
+
+/// How often the root's path is resolved anew, and the least time between two comparisons of the whole tree.
+const TICK: Duration = Duration::from_secs(1);
+/// A comparison of the whole tree that takes a second is made every hundred seconds: one part in a hundred of a core.
+const IDLE_PER_WORK: u32 = 100;
+/// The same for comparisons that keys nobody knows ask for, where there are no events.
+const IDLE_PER_QUESTION: u32 = 10;
+/// A bell not heard for so long is not going to be.
+const DEAF: Duration = Duration::from_millis(500);
+/// Events taken together; each still costs one look at one file, at most.
+const BATCH: usize = 1024;
+/// Names looked at between two looks at the queue.
+const SLICE: usize = 256;
+
+/// What the watcher's thread and the store share.
+pub(crate) struct Shared {
+    /// The keys of the files.
+    pub(crate) keys: Current,
+    problems: Mutex<BTreeMap<PathBuf, Arc<Error>>>,
+    pub(crate) polling: AtomicBool,
+    pub(crate) stopping: AtomicBool,
+    /// Events in the queue.
+    pub(crate) queued: AtomicUsize,
+    /// Events were dropped, and nobody has seen to it.
+    pub(crate) lost: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn report(&self, path: &Path, error: Error) {
+        self.problems_now().insert(path.to_owned(), Arc::new(error));
+    }
+
+    pub(crate) fn clear_problem(&self, path: &Path) {
+        let mut problems = self.problems_now();
+        if !problems.is_empty() {
+            problems.remove(path);
+        }
+    }
+
+    fn problems_now(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Arc<Error>>> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the thread is told.
+pub(crate) enum Message {
+    /// Something happened to these paths.
+    Changed(Vec<PathBuf>),
+    /// Events were lost.
+    Lost,
+    Ask(Request),
+    Stop,
+}
+
+/// Somebody waits for the changes made so far. Answered in any case: true once they are in force, false if the thread ends first.
+pub(crate) struct Request {
+    answer: Option<Box<dyn FnOnce(bool) + Send>>,
+    /// Compare symbolic links with the disk too, for changes further away than events reach.
+    thorough: bool,
+}
+
+impl Request {
+    pub(crate) fn new(thorough: bool, answer: Box<dyn FnOnce(bool) + Send>) -> Self {
+        Self {
+            answer: Some(answer),
+            thorough,
+        }
+    }
+
+    fn answer(mut self) {
+        self.give(true);
+    }
+
+    fn give(&mut self, current: bool) {
+        if let Some(answer) = self.answer.take() {
+            // A panic is the asker's own, and must not stop revocations.
+            let _ = catch_unwind(AssertUnwindSafe(|| answer(current)));
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.give(false);
+    }
+}
+
+/// A directory being watched, until dropped.
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    queue: Sender<Message>,
+    thread: Option<os::Thread>,
+}
+
+impl Watcher {
+    /// Loads the directory at `root` (absolute) and keeps it current; without file events if `poll`.
+    pub(crate) fn start(root: PathBuf, poll: bool) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            keys: Current::new(),
+            problems: Mutex::default(),
+            polling: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
+        });
+        let (queue, messages) = mpsc::channel();
+        let (loaded, ready) = mpsc::channel();
+        let thread = {
+            let (shared, queue) = (Arc::clone(&shared), queue.clone());
+            os::spawn("ironhouse-watch", move || {
+                watch(&root, poll, &shared, &queue, &messages, &loaded);
+            })?
+        };
+        // A hang-up means a panic in the first load: the store is empty then.
+        let _ = ready.recv();
+        Ok(Self {
+            shared,
+            queue,
+            thread: Some(thread),
+        })
+    }
+
+    /// The keys of the files.
+    pub(crate) fn keys(&self) -> &Current {
+        &self.shared.keys
+    }
+
+    pub(crate) fn problems(&self) -> Vec<Arc<Error>> {
+        self.shared.problems_now().values().cloned().collect()
+    }
+
+    pub(crate) fn is_polling(&self) -> bool {
+        self.shared.polling.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ask(&self, request: Request) {
+        // If the thread is gone, the message comes back and answers itself.
+        let _ = self.queue.send(Message::Ask(request));
+    }
+
+    /// As if the kernel had dropped events.
+    #[cfg(test)]
+    pub(crate) fn lose_events(&self) {
+        self.queue.send(Message::Lost).unwrap();
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let _ = self.queue.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            thread.join();
+        }
+    }
+}
+
+/// The thread's body.
+fn watch(
+    root: &Path,
+    mut poll: bool,
+    shared: &Arc<Shared>,
+    queue: &Sender<Message>,
+    messages: &Receiver<Message>,
+    loaded: &Sender<()>,
+) {
+    loop {
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            let queue = (!poll).then(|| queue.clone());
+            let mut state = State::load(root, queue, shared, messages);
+            let _ = loaded.send(());
+            state.run();
+        }));
+        if run.is_ok() {
+            return;
+        }
+        // Our own fault: admit nobody by files that nobody watches, and begin anew with the least that can fail.
+        shared.keys.replace(Arc::new(KeyMap::new()));
+        if std::mem::replace(&mut poll, true) {
+            return;
+        }
+    }
+}
+
+struct State<'a> {
+    tree: Tree,
+    bell: Option<Bell>,
+    shared: &'a Shared,
+    messages: &'a Receiver<Message>,
+    /// They wait for the bell that was rung.
+    waiting: Vec<Request>,
+    /// They came after it was rung, and wait for the next one.
+    later: Vec<Request>,
+    /// A comparison in progress, and the time spent on it.
+    pass: Option<(Pass, Duration)>,
+    last_pass: (Instant, Duration),
+    next_tick: Instant,
+}
+
+/// What came out of the queue together.
+#[derive(Default)]
+struct Batch {
+    dirty: BTreeSet<PathBuf>,
+    lost: bool,
+    heard: bool,
+    stop: bool,
+}
+
+impl<'a> State<'a> {
+    fn load(
+        root: &Path,
+        queue: Option<Sender<Message>>,
+        shared: &'a Arc<Shared>,
+        messages: &'a Receiver<Message>,
+    ) -> Self {
+        let source = Source::new(Arc::clone(shared));
+        let mut state = Self {
+            tree: Tree::new(root.to_owned(), source, Arc::clone(shared)),
+            bell: None,
+            shared,
+            messages,
+            waiting: Vec::new(),
+            later: Vec::new(),
+            pass: None,
+            last_pass: (Instant::now(), Duration::ZERO),
+            next_tick: Instant::now() + TICK,
+        };
+        // Every reading of a file makes two events: so read first, then watch, then look for what changed in between.
+        state.compare_all();
+        if let Some(queue) = queue {
+            state.tree.source().listen(queue);
+            state.compare_all();
+        }
+        state
+    }
+
+    fn run(&mut self) {
+        loop {
+            let mut batch = Batch::default();
+            match self.messages.recv_timeout(self.patience()) {
+                Ok(first) => self.collect(first, &mut batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if batch.stop {
+                return;
+            }
+            if batch.lost {
+                self.waiting.append(&mut self.later);
+                self.compare_all();
+                self.answer();
+            } else {
+                for path in &batch.dirty {
+                    self.tree.refresh(path);
+                }
+                self.tree.publish();
+            }
+            if batch.heard {
+                self.look_around();
+                self.answer();
+            }
+            self.keep_time();
+            if self.waiting.is_empty() && !self.later.is_empty() {
+                self.ring();
+            }
+        }
+    }
+
+    /// Takes what is in the queue, up to a bound.
+    fn collect(&mut self, first: Message, batch: &mut Batch) {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(message) = next {
+            match message {
+                Message::Changed(paths) => {
+                    self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+                    for path in &paths {
+                        match self.bell.as_mut().and_then(|bell| bell.hears(path)) {
+                            Some(heard) => batch.heard |= heard,
+                            None => self.tree.touched(path, &mut batch.dirty),
+                        }
+                    }
+                }
+                Message::Lost => {
+                    self.shared.lost.store(false, Ordering::Relaxed);
+                    batch.lost = true;
+                }
+                Message::Ask(request) => self.later.push(request),
+                Message::Stop => {
+                    batch.stop = true;
+                    return;
+                }
+            }
+            taken += 1;
+            next = (taken < BATCH)
+                .then(|| self.messages.try_recv().ok())
+                .flatten();
+        }
+    }
+
+    /// Begins a round for all who asked since the last one began.
+    fn ring(&mut self) {
+        self.waiting = std::mem::take(&mut self.later);
+        if self.tree.source().is_polling() {
+            let (end, took) = self.last_pass;
+            if self.waiting.iter().any(|request| request.thorough)
+                || end.elapsed() >= took * IDLE_PER_QUESTION
+            {
+                self.compare_all();
+            } else {
+                self.look_around();
+            }
+            return self.answer();
+        }
+        if self.bell.as_mut().is_some_and(|bell| bell.ring().is_ok()) {
+            return;
+        }
+        // Not made yet, or swept away with other temporary files.
+        if let Some(old) = self.bell.take() {
+            old.remove(self.tree.source());
+        }
+        self.bell = Bell::new(self.tree.source()).ok();
+        let rung = self.bell.as_mut().is_some_and(|bell| bell.ring().is_ok());
+        if !rung || self.tree.source().is_polling() {
+            self.compare_all();
+            self.answer();
+        }
+    }
+
+    /// Looks where events do not reach: the root may have moved with a directory above it.
+    fn look_around(&mut self) {
+        self.tree.refresh(Path::new(""));
+        if self.waiting.iter().any(|request| request.thorough) {
+            self.tree.refresh_links();
+        }
+        self.tree.publish();
+    }
+
+    fn answer(&mut self) {
+        if let Some(bell) = &mut self.bell {
+            bell.forget();
+        }
+        for request in self.waiting.drain(..) {
+            request.answer();
+        }
+    }
+
+    /// Compares the whole tree with the disk, now.
+    fn compare_all(&mut self) {
+        let start = Instant::now();
+        self.pass = None;
+        self.tree.source().doubt_all();
+        self.tree.finish(Pass::over(PathBuf::new()));
+        self.tree.publish();
+        self.last_pass = (Instant::now(), start.elapsed());
+    }
+
+    /// When the next comparison is due.
+    fn next_pass(&self) -> Instant {
+        let (end, took) = self.last_pass;
+        end + TICK.max(took * IDLE_PER_WORK)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.pass.is_some() {
+            return Duration::ZERO;
+        }
+        let due = self.next_pass().min(self.next_tick);
+        let rung = self.bell.as_ref().and_then(Bell::rung);
+        let due = rung.map_or(due, |rung| due.min(rung + DEAF));
+        due.saturating_duration_since(Instant::now())
+    }
+
+    /// Does what is due.
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        let rung = self.bell.as_ref().and_then(Bell::rung);
+        if rung.is_some_and(|rung| now >= rung + DEAF) {
+            self.compare_all();
+            self.answer();
+        }
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            self.tree.refresh(Path::new(""));
+            self.tree.publish();
+        }
+        if self.pass.is_none() && now >= self.next_pass() {
+            self.pass = Some((Pass::over(PathBuf::new()), Duration::ZERO));
+        }
+        if let Some((pass, took)) = &mut self.pass {
+            let ended = self.tree.step(pass, SLICE);
+            *took += now.elapsed();
+            if ended {
+                let took = *took;
+                self.tree.publish();
+                self.last_pass = (Instant::now(), took);
+                self.pass = None;
+            }
+        }
+    }
+}
