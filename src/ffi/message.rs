@@ -73,19 +73,18 @@ impl RawMessage {
     }
 
     /// A message around `len` bytes at `data`, which `owner` keeps alive and in place, even when it is itself moved.
-    fn around<T: Send + 'static>(api: &'static Api, data: *mut u8, len: usize, owner: T) -> Result<Self> {
+    fn around<T: Send + 'static>(
+        api: &'static Api,
+        data: *mut u8,
+        len: usize,
+        owner: T,
+    ) -> Result<Self> {
         let hint = Box::into_raw(Box::new(owner)).cast::<c_void>();
         let mut msg = MaybeUninit::uninit();
         // SAFETY: `data` and `len` name memory that the box behind `hint` keeps alive until `release` is called with it;
         // libzmq only reads it (see `wipe`).
         let rc = unsafe {
-            (api.msg_init_data)(
-                msg.as_mut_ptr(),
-                data.cast(),
-                len,
-                Some(release::<T>),
-                hint,
-            )
+            (api.msg_init_data)(msg.as_mut_ptr(), data.cast(), len, Some(release::<T>), hint)
         };
         if let Err(error) = check(api, rc, "zmq_msg_init_data") {
             // SAFETY: the call failed, so libzmq kept nothing and will not release `hint`.
