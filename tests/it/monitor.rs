@@ -177,7 +177,9 @@ fn monitored_sockets_come_and_go_under_traffic_and_shutdowns_without_a_hang() {
                 let (context, at) = (context.clone(), at.clone());
                 move || {
                     for i in 0..5 {
-                        let Ok(push) = context.socket(SocketType::Push).open() else {
+                        let short = Some(Duration::from_millis(50));
+                        let push = context.socket(SocketType::Push).set(options::LINGER, short);
+                        let Ok(push) = push.open() else {
                             return; // shut down
                         };
                         let monitor = Monitor::attach(&push).ok().filter(|_| i % 2 == 0);
