@@ -37,8 +37,6 @@ struct Outcome {
 }
 
 fn main() -> ExitCode {
-    println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(embedded)");
     match find_or_build() {
         Ok(outcome) => {
             report(&outcome);
@@ -57,7 +55,7 @@ fn find_or_build() -> Result<Outcome, String> {
 
     let mut missing = String::new();
     for library in wanted {
-        if let Err(error) = probe(library, false) {
+        if let Err(error) = probe(library) {
             let (name, oldest) = (library.name, library.oldest);
             _ = writeln!(missing, "  {name} {oldest} or later: {}", brief(&error));
         }
@@ -71,10 +69,12 @@ fn find_or_build() -> Result<Outcome, String> {
     Err(how_to_mend(&missing))
 }
 
-fn probe(library: &Wanted, emit: bool) -> Result<Library, Error> {
+/// Asks pkg-config, and says nothing to cargo: cargo shows all that a failed build script printed.
+fn probe(library: &Wanted) -> Result<Library, Error> {
     Config::new()
         .atleast_version(library.oldest)
-        .cargo_metadata(emit)
+        .cargo_metadata(false)
+        .env_metadata(false)
         .probe(library.name)
 }
 
@@ -87,7 +87,9 @@ fn link_system(wanted: &[&Wanted]) -> Result<Outcome, String> {
     for library in wanted {
         #[cfg(feature = "vendored")]
         shadow_embedded(library)?;
-        let found = probe(library, true).map_err(|error| brief(&error))?;
+        let found = Config::new()
+            .probe(library.name)
+            .map_err(|error| brief(&error))?;
         if library.name == ZMQ.name {
             outcome.version = Some(found.version);
         }
@@ -101,7 +103,7 @@ fn link_system(wanted: &[&Wanted]) -> Result<Outcome, String> {
 #[cfg(feature = "vendored")]
 fn shadow_embedded(library: &Wanted) -> Result<(), String> {
     let folder = out_dir()?.join("system");
-    let found = probe(library, false).map_err(|error| brief(&error))?;
+    let found = probe(library).map_err(|error| brief(&error))?;
     for path in &found.link_paths {
         for extension in ["so", "dylib"] {
             let name = format!("{}.{extension}", library.name);
@@ -143,6 +145,10 @@ fn embed(linked: bool) -> Result<Outcome, String> {
             )
         })
     };
+    for library in [&ZMQ, &SODIUM] {
+        // Only for its list of variables: once one of them changes, the answer may be another.
+        _ = Config::new().cargo_metadata(false).probe(library.name);
+    }
     let sodium_lib = told("DEP_SODIUM_LIB")?;
     let sodium_include = told("DEP_SODIUM_INCLUDE")?;
     let mut outcome = Outcome {
@@ -163,6 +169,8 @@ fn embed(linked: bool) -> Result<Outcome, String> {
 
 /// Passes the outcome on: to this crate as cfg and env, to dependents as `DEP_ZMQ_*`.
 fn report(outcome: &Outcome) {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(embedded)");
     println!("cargo::metadata=origin={}", outcome.origin);
     if outcome.origin == "embedded" {
         println!("cargo::rustc-cfg=embedded");
