@@ -1,5 +1,6 @@
 //! ZeroMQ over the system libzmq, with the security layer done right.
 
+pub mod build_info;
 pub mod error;
 mod ffi;
 pub mod security;

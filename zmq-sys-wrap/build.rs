@@ -137,7 +137,6 @@ fn out_dir() -> Result<PathBuf, String> {
 #[cfg(feature = "vendored")]
 fn embed(linked: bool) -> Result<Outcome, String> {
     let told = |name| {
-        println!("cargo::rerun-if-env-changed={name}");
         env::var_os(name).map(PathBuf::from).ok_or_else(|| {
             format!(
                 "libsodium-sys-stable did not say where it built libsodium ({name} is not set).\n\
