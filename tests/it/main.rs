@@ -2,10 +2,13 @@
 // The names of types and helpers say what they are; tests are no API.
 #![allow(missing_docs)]
 
+mod authenticator;
 mod common;
+mod mechanism;
 mod monitor;
 mod options;
 mod os;
 mod patterns;
 mod shutdown;
 mod socket;
+mod zap;
