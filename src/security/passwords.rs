@@ -96,7 +96,7 @@ impl PasswordFile {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let (users, result) = match file::read(path, FILE_LIMIT, Access::OwnerOnly) {
-            Ok(content) => (Users::parse(&content.bytes), Ok(())),
+            Ok(bytes) => (Users::parse(&bytes), Ok(())),
             Err(error) => (Users::default(), Err(error)),
         };
         let old = std::mem::replace(
