@@ -25,7 +25,7 @@ pub enum SyntaxProblem {
     /// Indented by something else than whole levels, or deeper than one level below the line above.
     #[error("indented wrongly: indent by 4 spaces a level, one level below the section at most")]
     Indentation,
-    /// Nested deeper than [`MAX_DEPTH`].
+    /// Nested deeper than 15 levels.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     Depth,
     /// A name with a slash at an end.
