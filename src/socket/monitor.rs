@@ -208,6 +208,9 @@ impl Hub {
             Some(running) => running,
             none => none.insert(Running::start(socket)?),
         };
+        if running.readers.is_closed() {
+            return Err(Error::Terminated);
+        }
         Ok(Monitor(running.readers.tap()))
     }
 

@@ -196,7 +196,10 @@ fn the_last_handle_ends_the_threads_of_its_context() {
         assert_eq!(threads_named(&prefix), 0);
         let (server, _) = bound(&context, SocketType::Rep);
         let clone = context.clone();
-        assert!(threads_named(&prefix) >= 2);
+        // A thread of libzmq names itself, some time after it was started.
+        while threads_named(&prefix) < 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
         drop(context);
         let other = clone.socket(SocketType::Rep).open().unwrap();
         drop((server, clone));

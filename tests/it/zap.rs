@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ironhouse::security::{
     AuditEvent, Authenticator, CertificateStore, Cidr, CurvePolicy, PasswordFile, Policy, Reason,
-    Refusal, SecretCertificate, StatusCode, ZapProblem,
+    Refusal, SecretCertificate, StatusCode, ZapMechanism, ZapProblem,
 };
 use ironhouse::{Context, Error, Message, Socket, SocketType};
 
@@ -213,27 +213,27 @@ fn a_malformed_request_is_answered_400_or_not_at_all_and_the_next_one_is_served(
             ),
             (
                 &[b"", b"1.0", b"1", b"d", b"a", b"", b"MAGIC"],
-                ZapProblem::Mechanism("MAGIC".into()),
+                ZapProblem::UnknownMechanism("MAGIC".into()),
             ),
             (
                 &[b"", b"1.0", b"1", b"d", b"a", b"", &huge],
-                ZapProblem::Mechanism("x".repeat(32)),
+                ZapProblem::UnknownMechanism("x".repeat(32)),
             ),
             (
                 &[b"", b"1.0", b"1", b"d", b"a", b"", b"NULL", b"x"],
-                ZapProblem::Credentials(ironhouse::security::ZapMechanism::Null),
+                ZapProblem::Credentials(ZapMechanism::Null),
             ),
             (
                 &[b"", b"1.0", b"1", b"d", b"a", b"", b"PLAIN", b"x"],
-                ZapProblem::Credentials(ironhouse::security::ZapMechanism::Plain),
+                ZapProblem::Credentials(ZapMechanism::Plain),
             ),
             (
                 &[b"", b"1.0", b"1", b"d", b"a", b"", b"CURVE", &[1; 31]],
-                ZapProblem::Credentials(ironhouse::security::ZapMechanism::Curve),
+                ZapProblem::Credentials(ZapMechanism::Curve),
             ),
             (
                 &[b"", b"1.0", b"1", b"d", b"a", b"", b"CURVE", &[1; 32], b""],
-                ZapProblem::Credentials(ironhouse::security::ZapMechanism::Curve),
+                ZapProblem::Credentials(ZapMechanism::Curve),
             ),
         ];
         for (frames, problem) in cases {
