@@ -15,9 +15,10 @@ use crate::error::{Error, Result};
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Thread> {
     // A new thread inherits its maker's mask; blocking here, and not in the thread, leaves no moment in between.
     let blocked = SignalsBlocked::new();
-    let thread = std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body);
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(|| {
+        OURS.set(true);
+        body();
+    });
     drop(blocked);
     match thread {
         Ok(handle) => Ok(Thread {

@@ -4,11 +4,13 @@
 
 mod authenticator;
 mod common;
+mod examples;
 mod mechanism;
 mod monitor;
 mod options;
 mod os;
 mod patterns;
+mod secrets;
 mod shutdown;
 mod socket;
 mod zap;
