@@ -180,9 +180,14 @@ fn forward(event: notify::Result<notify::Event>, queue: &Sender<Message>, shared
             EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write) => return,
             // Both names were reported one by one.
             EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
-            _ if shared.queued.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED => {
-                Message::Changed(event.paths)
-            }
+            kind if shared.queued.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED => match kind {
+                EventKind::Modify(ModifyKind::Name(RenameMode::From))
+                    if event.tracker().is_some() =>
+                {
+                    Message::Renamed(event.paths)
+                }
+                _ => Message::Changed(event.paths),
+            },
             _ => {
                 shared.queued.fetch_sub(1, Ordering::Relaxed);
                 // One is enough until it is seen to.

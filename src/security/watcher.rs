@@ -24,6 +24,8 @@ const IDLE_PER_QUESTION: u32 = 10;
 const DEAF: Duration = Duration::from_millis(500);
 /// Events taken together; each still costs one look at one file, at most.
 const BATCH: usize = 1024;
+/// The two halves of a rename arrive within microseconds.
+const RENAMING: Duration = Duration::from_millis(1);
 /// Names looked at between two looks at the queue.
 const SLICE: usize = 256;
 
@@ -61,6 +63,8 @@ impl Shared {
 pub(crate) enum Message {
     /// Something happened to these paths.
     Changed(Vec<PathBuf>),
+    /// This path was renamed; unless it left what is watched, its new name is next.
+    Renamed(Vec<PathBuf>),
     /// Events were lost.
     Lost,
     Ask(Request),
@@ -286,8 +290,9 @@ impl<'a> State<'a> {
         let mut next = Some(first);
         let mut taken = 0;
         while let Some(message) = next {
+            let renamed = matches!(message, Message::Renamed(_));
             match message {
-                Message::Changed(paths) => {
+                Message::Changed(paths) | Message::Renamed(paths) => {
                     self.shared.queued.fetch_sub(1, Ordering::Relaxed);
                     for path in &paths {
                         match self.bell.as_mut().and_then(|bell| bell.hears(path)) {
@@ -307,9 +312,14 @@ impl<'a> State<'a> {
                 }
             }
             taken += 1;
-            next = (taken < BATCH)
-                .then(|| self.messages.try_recv().ok())
-                .flatten();
+            if taken >= BATCH && !renamed {
+                return;
+            }
+            next = match self.messages.try_recv() {
+                // Both names together, so that the key stays admitted.
+                Err(_) if renamed => self.messages.recv_timeout(RENAMING).ok(),
+                received => received.ok(),
+            };
         }
     }
 
