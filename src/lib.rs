@@ -1,8 +1,11 @@
-//! ZeroMQ over the system libzmq, with the security layer done right.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 
 pub mod error;
+mod fanout;
 mod ffi;
 pub mod security;
 pub mod socket;
 
 pub use error::{Errno, Error, Result};
+pub use socket::{Context, Message, Socket, SocketType};

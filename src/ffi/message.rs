@@ -35,9 +35,14 @@ impl RawMessage {
         // SAFETY: zmq_msg_init initialises the memory behind a valid pointer and always answers 0.
         unsafe { (api.msg_init)(msg.as_mut_ptr()) };
         // SAFETY: initialised by the call above.
+        let msg = unsafe { msg.assume_init() };
+        Self::own(api, msg)
+    }
+
+    fn own(api: &'static Api, msg: zmq_msg_t) -> Self {
         Self {
             api,
-            msg: UnsafeCell::new(unsafe { msg.assume_init() }),
+            msg: UnsafeCell::new(msg),
         }
     }
 
@@ -48,10 +53,8 @@ impl RawMessage {
         let rc = unsafe { (api.msg_init_size)(msg.as_mut_ptr(), bytes.len()) };
         check(api, rc, "zmq_msg_init_size")?;
         // SAFETY: initialised by the call above.
-        let this = Self {
-            api,
-            msg: UnsafeCell::new(unsafe { msg.assume_init() }),
-        };
+        let msg = unsafe { msg.assume_init() };
+        let this = Self::own(api, msg);
         // SAFETY: the message has `bytes.len()` bytes, freshly allocated, so they overlap nothing.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), this.data(), bytes.len()) };
         Ok(this)
@@ -83,10 +86,8 @@ impl RawMessage {
             return Err(error);
         }
         // SAFETY: initialised by the successful call above.
-        let this = Self {
-            api,
-            msg: UnsafeCell::new(unsafe { msg.assume_init() }),
-        };
+        let msg = unsafe { msg.assume_init() };
+        let this = Self::own(api, msg);
         // Over inproc the receiver gets this very memory. The mark of a copy tells it that others may read the memory too.
         if unique { Ok(this) } else { this.try_clone() }
     }

@@ -1,5 +1,6 @@
 //! What we ask of the operating system itself: threads without signals, and waiting on descriptors.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -28,6 +29,11 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
             source,
         }),
     }
+}
+
+thread_local! {
+    /// Whether this thread was made by `spawn`.
+    static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A thread of ours.

@@ -1,10 +1,11 @@
 //! `RawSocket`: a libzmq socket that is closed when it is dropped.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use zmq_sys_wrap::Api;
-use zmq_sys_wrap::zmq::ZMQ_EVENT_ALL;
+use zmq_sys_wrap::zmq::{ZMQ_EVENT_ALL, ZMQ_FD};
 
 use super::context::RawContext;
 use super::message::RawMessage;
@@ -63,6 +64,14 @@ impl RawSocket {
         };
         check(self.api, rc, "zmq_getsockopt")?;
         Ok(len)
+    }
+
+    /// The descriptor behind ZMQ_FD.
+    pub(crate) fn event_fd(&self) -> Result<BorrowedFd<'_>> {
+        let mut fd = [0; size_of::<c_int>()];
+        self.get(ZMQ_FD as c_int, &mut fd)?;
+        // SAFETY: the descriptor belongs to the socket, which is open as long as it is borrowed.
+        Ok(unsafe { BorrowedFd::borrow_raw(c_int::from_ne_bytes(fd)) })
     }
 
     pub(crate) fn bind(&self, endpoint: &CStr) -> Result<()> {

@@ -147,12 +147,6 @@ impl fmt::Debug for PublicKey {
 
 /// A CURVE secret key: 32 bytes, wiped when dropped; compared by [`SecretKey::ct_eq`] only.
 ///
-/// ```compile_fail
-/// fn copy(key: &ironhouse::security::SecretKey) -> ironhouse::security::SecretKey {
-///     key.clone()
-/// }
-/// ```
-///
 /// Source: RFC 26/CURVEZMQ.
 pub struct SecretKey(SecretBytes);
 
@@ -310,6 +304,11 @@ impl Password {
         }
     }
 
+    /// Something to compare with where there is no password; what it equals never admits anybody.
+    pub(crate) fn dummy() -> Self {
+        Self(Zeroizing::new([b'-'; PLAIN_LIMIT].into()))
+    }
+
     /// The password's bytes, in place: whoever copies them must wipe the copy.
     pub fn expose_bytes(&self) -> &[u8] {
         &self.0
@@ -346,7 +345,6 @@ mod tests {
 
     use super::*;
 
-    /// The public key of RFC 26's and libzmq's examples of Z85 text is any 40 characters; this pair was made here.
     fn pair() -> Keypair {
         Keypair::generate().unwrap()
     }

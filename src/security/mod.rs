@@ -1,28 +1,35 @@
 //! Keys, certificates, stores, policies, and the authenticator that applies them.
 
-pub mod certificate;
+mod address;
+mod audit;
+mod authenticator;
+mod certificate;
 mod directory;
 mod events;
-pub mod file;
+mod file;
 mod generation;
+mod handler;
 mod holders;
-pub mod keys;
-pub mod store;
+mod keys;
+mod mechanism;
+mod passwords;
+mod policy;
+mod store;
 mod trail;
 mod watcher;
-pub mod zpl;
+mod workers;
+mod zap;
+mod zpl;
 
+pub use address::{AddressSet, Cidr, PeerAddress};
+pub use audit::{AuditEvent, AuditEvents, Decision, Reason};
+pub use authenticator::{Authenticator, Domain};
 pub use certificate::{Certificate, SecretCertificate};
 pub use file::{FileKind, FileProblem};
 pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, SecretKey};
+pub use mechanism::{CurveClient, CurveServer, NullServer, PlainClient, PlainServer};
+pub use passwords::PasswordFile;
+pub use policy::{CurvePolicy, Peer, Policy, Refusal, Verdict};
 pub use store::{CertificateStore, Watching};
+pub use zap::{StatusCode, ZapMechanism, ZapProblem};
 pub use zpl::SyntaxProblem;
-
-/// A ZAP message that breaks RFC 27.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ZapProblem {
-    /// Wrong number of frames.
-    #[error("a ZAP request of {0} frames")]
-    FrameCount(usize),
-}

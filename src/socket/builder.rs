@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::monitor::Hub;
 use super::options::{self, OptionValue, SocketOption, Writable};
-use super::{Context, Socket, SocketType};
+use super::{Capability, Context, Socket, SocketType};
 use crate::error::Result;
 use crate::ffi::socket::RawSocket;
 
@@ -36,6 +36,7 @@ pub(crate) mod sealed {
 
 /// What a [`Mechanism`] settles for a socket.
 pub struct Secured {
+    context: Context,
     options: Vec<Setting>,
     keep_alive: KeepAlive,
 }
@@ -56,8 +57,19 @@ impl Secured {
     }
 
     /// Has the socket keep its authenticator alive.
-    pub(crate) fn guarded_by(&mut self, guard: KeepAlive) {
+    pub(crate) fn keep_alive(&mut self, guard: KeepAlive) {
         self.keep_alive = guard;
+    }
+
+    /// The context the socket will live in.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    pub(crate) fn require(&self, capability: Capability) -> Result<()> {
+        self.context.require(capability)
     }
 }
 
@@ -104,6 +116,7 @@ impl SocketBuilder {
     /// Gives the socket its security mechanism; without one it speaks NULL and is open to anybody. A second one replaces the first.
     pub fn secure(mut self, mechanism: impl Mechanism) -> Self {
         let mut secured = Secured {
+            context: self.context.clone(),
             options: Vec::new(),
             keep_alive: Arc::new(()),
         };

@@ -11,6 +11,7 @@ mod proxy;
 
 use std::ffi::c_void;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 
 pub use builder::{Mechanism, SocketBuilder};
 pub(crate) use builder::{Secured, sealed};
@@ -285,6 +286,13 @@ impl Socket {
     /// The socket as libzmq's functions take it. It is closed when this value is dropped.
     pub fn as_raw(&self) -> *mut c_void {
         self.raw.as_ptr()
+    }
+
+    /// The descriptor that becomes readable when messages may have come or gone, and stays so until they are looked for.
+    ///
+    /// Edge-triggered: before waiting on it, receive until [`Error::Again`], and do so after every send as well.
+    pub(crate) fn event_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.raw.event_fd()
     }
 
     fn set_raw(&self, id: i32, name: &'static str, value: &[u8]) -> Result<()> {

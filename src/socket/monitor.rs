@@ -5,21 +5,15 @@
 //! hands them to any number of readers, each with a bounded queue of its own.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use zmq_sys_wrap::zmq;
 
 use super::Socket;
 use crate::error::{Errno, Error, Result};
+use crate::fanout::{Closed, Fanout, Tap};
 use crate::ffi::{c_string, message::RawMessage, os, socket::RawSocket};
-
-/// Events that a reader may leave unread before it misses some.
-const QUEUE: usize = 4096;
 
 /// Reads what happens to a socket's connections. Any number of monitors may read one socket.
 ///
@@ -27,10 +21,7 @@ const QUEUE: usize = 4096;
 #[doc(alias = "zmq_socket_monitor")]
 #[doc(alias = "zmonitor")]
 #[derive(Debug)]
-pub struct Monitor {
-    events: Receiver<MonitorEvent>,
-    missed: Arc<AtomicU64>,
-}
+pub struct Monitor(Tap<MonitorEvent>);
 
 impl Monitor {
     /// Starts reading; events before that are not seen.
@@ -48,27 +39,12 @@ impl Monitor {
     /// # Errors
     /// [`Error::Terminated`] once the socket is closed or the context shut down, and all events before that were read.
     pub fn next(&self, timeout: Option<Duration>) -> Result<Option<MonitorEvent>> {
-        let event = match timeout {
-            None => self
-                .events
-                .recv()
-                .map_err(|_| RecvTimeoutError::Disconnected),
-            Some(Duration::ZERO) => self.events.try_recv().map_err(|e| match e {
-                TryRecvError::Empty => RecvTimeoutError::Timeout,
-                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-            }),
-            Some(timeout) => self.events.recv_timeout(timeout),
-        };
-        match event {
-            Ok(event) => Ok(Some(event)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::Terminated),
-        }
+        self.0.next(timeout).map_err(|Closed| Error::Terminated)
     }
 
     /// How many events this monitor did not get because it was not read.
     pub fn missed(&self) -> u64 {
-        self.missed.load(Ordering::Relaxed)
+        self.0.missed()
     }
 }
 
@@ -216,16 +192,8 @@ impl MonitorEvent {
 pub(super) struct Hub(RefCell<Option<Running>>);
 
 struct Running {
-    readers: Readers,
+    readers: Arc<Fanout<MonitorEvent>>,
     thread: os::Thread,
-}
-
-/// `None` once there will be no more events.
-type Readers = Arc<Mutex<Option<Vec<Reader>>>>;
-
-struct Reader {
-    queue: SyncSender<MonitorEvent>,
-    missed: Arc<AtomicU64>,
 }
 
 impl Hub {
@@ -239,16 +207,7 @@ impl Hub {
             Some(running) => running,
             none => none.insert(Running::start(socket)?),
         };
-        let (queue, events) = sync_channel(QUEUE);
-        let missed = Arc::new(AtomicU64::new(0));
-        lock(&running.readers)
-            .as_mut()
-            .ok_or(Error::Terminated)?
-            .push(Reader {
-                queue,
-                missed: missed.clone(),
-            });
-        Ok(Monitor { events, missed })
+        Ok(Monitor(running.readers.tap()))
     }
 
     /// Ends the reports, before `socket` is closed: one that found nobody reading would stall libzmq.
@@ -263,7 +222,7 @@ impl Hub {
 
 impl Running {
     fn start(socket: &Socket) -> Result<Self> {
-        let readers: Readers = Arc::new(Mutex::new(Some(Vec::new())));
+        let readers = Arc::new(Fanout::new());
         let (start, started) = std::sync::mpsc::channel();
         // The thread comes first: from the moment something is reported, somebody must read.
         let thread = os::spawn("ironhouse-mon", {
@@ -272,7 +231,7 @@ impl Running {
                 if let Ok(reports) = started.recv() {
                     read(&reports, &readers);
                 }
-                *lock(&readers) = None;
+                readers.close();
             }
         })?;
         // An address that no other socket of the process has while this one is open.
@@ -289,12 +248,8 @@ impl Running {
     }
 }
 
-fn lock(readers: &Readers) -> MutexGuard<'_, Option<Vec<Reader>>> {
-    readers.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Hands reports to the readers until they end with the socket or the context.
-fn read(reports: &RawSocket, readers: &Readers) {
+fn read(reports: &RawSocket, readers: &Fanout<MonitorEvent>) {
     loop {
         let (Ok(head), Ok(endpoint)) = (receive(reports), receive(reports)) else {
             return;
@@ -305,18 +260,8 @@ fn read(reports: &RawSocket, readers: &Readers) {
         {
             return;
         }
-        let Some(event) = MonitorEvent::parse(head.bytes(), endpoint.bytes()) else {
-            continue;
-        };
-        if let Some(readers) = &mut *lock(readers) {
-            readers.retain(|reader| match reader.queue.try_send(event.clone()) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
-                    reader.missed.fetch_add(1, Ordering::Relaxed);
-                    true
-                }
-                Err(TrySendError::Disconnected(_)) => false,
-            });
+        if let Some(event) = MonitorEvent::parse(head.bytes(), endpoint.bytes()) {
+            readers.emit(|| event);
         }
     }
 }

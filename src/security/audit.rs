@@ -1,0 +1,202 @@
+//! Audit events: what the authenticator decided, whence, for whom and why; never a secret.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::address::PeerAddress;
+use super::zap::{Frames, StatusCode, ZapMechanism, ZapProblem};
+use crate::fanout::{Fanout, Tap};
+
+/// Something the authenticator did.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum AuditEvent {
+    /// It answered a request.
+    Decision(Decision),
+    /// It got a message that is no ZAP request, and admitted nobody.
+    Malformed(ZapProblem),
+    /// Its thread ended though it is still needed: every later handshake is refused by libzmq.
+    HandlerDied,
+}
+
+/// The answer to one request: who, whence, domain, mechanism, verdict, reason.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Decision {
+    /// When it was made.
+    pub time: SystemTime,
+    /// The ZAP domain of the socket that asked.
+    pub domain: String,
+    /// Where the peer is.
+    pub address: PeerAddress,
+    /// By what means it wants to be admitted.
+    pub mechanism: ZapMechanism,
+    /// Who it says it is: user name (PLAIN), public key in Z85 (CURVE), principal (GSSAPI).
+    pub identity: Option<String>,
+    /// The status answered.
+    pub status: StatusCode,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a peer was admitted, refused, or told to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Its credential is good.
+    Admitted,
+    /// Its address is on the deny list.
+    AddressDenied,
+    /// Its address is not on the allow list, which is not empty.
+    AddressNotAllowed,
+    /// The policy does not take this mechanism.
+    MechanismNotAllowed,
+    /// No certificate in the store has its key.
+    UnknownKey,
+    /// No such user, or not that user's password.
+    WrongPassword,
+    /// The domain has no policy, and the fallback refuses.
+    UnknownDomain,
+    /// The application's callback refused it.
+    CallbackRefused,
+    /// The application's callback asked it to try again.
+    CallbackDeferred,
+    /// The application's callback panicked; the peer may try again.
+    CallbackPanicked,
+    /// The application's callback answered metadata that cannot be sent; the peer may try again.
+    CallbackMetadata,
+    /// Too many decisions wait for a callback; the peer may try again.
+    Overloaded,
+    /// The certificate store could not say in time whether it is current; the peer may try again.
+    StoreNotCurrent,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Admitted => "admitted",
+            Reason::AddressDenied => "its address is on the deny list",
+            Reason::AddressNotAllowed => "its address is not on the allow list",
+            Reason::MechanismNotAllowed => "the policy does not take this mechanism",
+            Reason::UnknownKey => "no certificate with this key",
+            Reason::WrongPassword => "unknown user or wrong password",
+            Reason::UnknownDomain => "no policy for this domain",
+            Reason::CallbackRefused => "refused by the application",
+            Reason::CallbackDeferred => "deferred by the application",
+            Reason::CallbackPanicked => "the application's callback panicked",
+            Reason::CallbackMetadata => {
+                "the application's callback answered metadata that cannot be sent"
+            }
+            Reason::Overloaded => "too many decisions are waiting",
+            Reason::StoreNotCurrent => {
+                "the certificate store could not be brought up to date in time"
+            }
+        })
+    }
+}
+
+impl fmt::Display for AuditEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AuditEvent::Decision(decision) => decision.fmt(f),
+            AuditEvent::Malformed(problem) => write!(f, "ignored {problem}"),
+            AuditEvent::HandlerDied => {
+                f.write_str("the authenticator's thread died: every handshake is refused now")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.status {
+            StatusCode::Success => "ADMITTED",
+            StatusCode::TemporaryError => "DEFERRED",
+            StatusCode::AuthenticationFailure => "REFUSED",
+        };
+        // The names came from the peer: a control character must not reach a terminal or start a line of a log.
+        write!(
+            f,
+            "{verdict} {} from {} in {:?}",
+            self.mechanism,
+            self.address.to_string().escape_debug(),
+            self.domain
+        )?;
+        if let Some(identity) = &self.identity {
+            write!(f, " as {identity:?}")?;
+        }
+        if self.reason != Reason::Admitted {
+            write!(f, ": {}", self.reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the authenticator's events. Each reader gets every event from its making on.
+///
+/// One that is not read keeps the 4096 oldest and counts the others as [`dropped`](Self::dropped): decisions never wait.
+#[derive(Debug)]
+pub struct AuditEvents(Tap<AuditEvent>);
+
+impl AuditEvents {
+    /// The next event, waiting at most `timeout` (`None`: as long as it takes). `None` when none came in time, or when the
+    /// authenticator is gone and all was read.
+    pub fn next(&self, timeout: Option<Duration>) -> Option<AuditEvent> {
+        self.0.next(timeout).ok().flatten()
+    }
+
+    /// The next decision, waiting at most `timeout`; other events are passed over.
+    pub fn next_decision(&self, timeout: Duration) -> Option<Decision> {
+        let start = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(start.elapsed());
+            if let AuditEvent::Decision(decision) = self.next(Some(left))? {
+                return Some(decision);
+            }
+        }
+    }
+
+    /// How many events this reader did not get because it was not read.
+    pub fn dropped(&self) -> u64 {
+        self.0.missed()
+    }
+}
+
+/// Where the authenticator's thread puts its events.
+#[derive(Debug)]
+pub(crate) struct Audit(Fanout<AuditEvent>);
+
+impl Audit {
+    pub(crate) fn new() -> Self {
+        Self(Fanout::new())
+    }
+
+    pub(crate) fn subscribe(&self) -> AuditEvents {
+        AuditEvents(self.0.tap())
+    }
+
+    pub(crate) fn emit(&self, event: impl FnOnce() -> AuditEvent) {
+        self.0.emit(event);
+    }
+
+    /// Ends the events: there is nobody left to report.
+    pub(crate) fn close(&self) {
+        self.0.close();
+    }
+
+    /// Reports the answer to the request in `frames`.
+    pub(crate) fn decision(&self, frames: &Frames, status: StatusCode, reason: Reason) {
+        self.emit(|| match frames.request() {
+            Ok(request) => AuditEvent::Decision(Decision {
+                time: SystemTime::now(),
+                domain: request.domain.unwrap_or("?").to_owned(),
+                mechanism: request.credential.mechanism(),
+                identity: request.credential.identity(),
+                address: request.address,
+                status,
+                reason,
+            }),
+            Err(problem) => AuditEvent::Malformed(problem),
+        });
+    }
+}

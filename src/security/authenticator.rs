@@ -1,0 +1,97 @@
+//! `Authenticator`: decides, for all sockets of a context, who may connect.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::audit::AuditEvents;
+use super::handler::Handler;
+use super::policy::Policy;
+use crate::error::{Error, Result};
+use crate::socket::Context;
+
+/// Decides, for all secured sockets of a context, who may connect: a ZAP handler on a thread of its own.
+///
+/// A handle: the thread ends when it, its [`Domain`]s and all sockets secured with them are dropped. Where a domain has no policy and
+/// no [fallback](Self::set_fallback) is set, it refuses.
+///
+/// Source: RFC 27/ZAP.
+#[doc(alias = "zauth")]
+#[doc(alias = "ZAP")]
+#[derive(Debug)]
+pub struct Authenticator(Arc<Handler>);
+
+/// A ZAP domain of a running authenticator: what a server's mechanism is made with.
+#[derive(Clone)]
+pub struct Domain {
+    handler: Arc<Handler>,
+    name: Arc<str>,
+}
+
+impl Authenticator {
+    /// Starts the authenticator of `context`.
+    ///
+    /// # Errors
+    /// [`Error::HandlerExists`] if the context has one already, ours or another; [`Error::Zmq`] or [`Error::Os`] where a socket or
+    /// thread cannot be had; [`Error::Terminated`] after the context was shut down.
+    pub fn start(context: &Context) -> Result<Self> {
+        Handler::start(context).map(Arc::new).map(Self)
+    }
+
+    /// Sets the policy of the domain `name`, and answers the domain to secure sockets with. An earlier policy is replaced, for its
+    /// sockets too; connections that stand are not judged anew. In force when this returns.
+    ///
+    /// # Errors
+    /// [`Error::InvalidDomain`] unless the name is 1 to 255 ASCII characters, none of them a control character.
+    pub fn domain(&self, name: &str, policy: Policy) -> Result<Domain> {
+        // libzmq ignores the handler for a socket without a domain, and aborts over one with PLAIN: there is no empty domain.
+        if name.is_empty() || name.len() > 255 || !name.bytes().all(|b| (b' '..=b'~').contains(&b))
+        {
+            return Err(Error::InvalidDomain(name.to_owned()));
+        }
+        let name: Arc<str> = name.into();
+        self.0.shared().set_domain(name.clone(), policy);
+        Ok(Domain {
+            handler: self.0.clone(),
+            name,
+        })
+    }
+
+    /// Sets the policy of all domains that have none, as that of sockets opened by other means than this library. In force when this returns.
+    pub fn set_fallback(&self, policy: Policy) {
+        self.0.shared().set_fallback(policy);
+    }
+
+    /// A reader of every decision from now on.
+    pub fn events(&self) -> AuditEvents {
+        self.0.shared().audit.subscribe()
+    }
+
+    /// Has the thread panic, so that a test can see that nobody gets in then.
+    #[doc(hidden)]
+    pub fn crash_for_test(&self) {
+        self.0.shared().crash();
+    }
+}
+
+impl Domain {
+    /// The domain's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Replaces the policy. In force when this returns; connections that stand are not judged anew.
+    pub fn set_policy(&self, policy: Policy) {
+        self.handler.shared().set_domain(self.name.clone(), policy);
+    }
+
+    /// The context whose sockets the authenticator guards.
+    pub(crate) fn context(&self) -> &Context {
+        self.handler.context()
+    }
+}
+
+impl fmt::Debug for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Domain({:?})", self.name)
+    }
+}
