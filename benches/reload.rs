@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ironhouse::security::{Certificate, CertificateStore, PublicKey};
+use ironhouse::security::{CertificateStore, PublicKey};
 
 /// Changes measured, and how long one may take.
 const ROUNDS: usize = 300;
@@ -24,7 +24,7 @@ fn main() {
             "--bench" => {}
             "--json" => json = true,
             "--one" => return one(arguments.next().unwrap().parse().unwrap()),
-            size => sizes.push(size.parse::<u32>().expect("a number of certificates")),
+            size => sizes.push(size.parse::<u32>().unwrap()),
         }
     }
     if sizes.is_empty() {
@@ -132,13 +132,13 @@ fn one(size: u32) {
     }
 
     let (mut add, mut remove, mut sync) = (Vec::new(), Vec::new(), Vec::new());
-    let extra = Certificate::new(key(u32::MAX));
-    let path = temp.path().join("extra.txt");
+    let extra = key(u32::MAX);
+    let path = temp.path().join(format!("client-{}.txt", u32::MAX));
     for _ in 0..ROUNDS {
-        extra.save(&path).unwrap();
-        add.push(until(|| store.lookup(extra.public_key()).is_some()));
+        put(temp.path(), u32::MAX);
+        add.push(until(|| store.lookup(&extra).is_some()));
         fs::remove_file(&path).unwrap();
-        remove.push(until(|| store.lookup(extra.public_key()).is_none()));
+        remove.push(until(|| store.lookup(&extra).is_none()));
         let start = Instant::now();
         store.sync(DEADLINE).unwrap();
         sync.push(start.elapsed().as_secs_f64() * 1e6);

@@ -211,6 +211,7 @@ impl fmt::Debug for CertificateStore {
 mod tests {
     use super::*;
     use crate::security::FileProblem;
+    use crate::security::watcher::Message;
     use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use std::path::PathBuf;
@@ -301,6 +302,10 @@ mod tests {
                 Some(Watching::Events) => self.by_events(expected),
                 _ => self.admits(expected),
             }
+        }
+
+        fn inject(&self, message: Message) {
+            self.store.directory.as_ref().unwrap().inject(message);
         }
 
         /// What is reported, by the name of the file.
@@ -497,30 +502,6 @@ mod tests {
             fs::rename(place.dir.join("other"), place.outside.join("gone")).unwrap();
             place.settles([]);
         });
-    }
-
-    #[test]
-    fn renamed_file_keeps_its_key_admitted_throughout() {
-        let place = Place::open(false, create);
-        place.put("a", 1);
-        place.admits([1]);
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for _ in 0..200 {
-                    fs::rename(place.dir.join("a"), place.dir.join("b")).unwrap();
-                    place.by_events([1]);
-                    fs::rename(place.dir.join("b"), place.dir.join("a")).unwrap();
-                    place.by_events([1]);
-                }
-            });
-            // The periodic comparison can meet a rename halfway; it begins after a second.
-            while start.elapsed() < Duration::from_millis(900) {
-                let admitted = place.store.lookup(&key(1)).is_some();
-                assert!(admitted || start.elapsed() >= Duration::from_millis(900));
-            }
-        });
-        place.admits([1]);
     }
 
     #[test]
@@ -876,10 +857,35 @@ mod tests {
         let place = Place::open(false, create);
         for round in 0..10 {
             scramble(&place, 77 + round, 50);
-            place.store.directory.as_ref().unwrap().lose_events();
+            place.inject(Message::Lost);
             scramble(&place, 99 + round, 50);
             place.equals_a_fresh_load();
         }
+    }
+
+    #[test]
+    fn without_watches_the_store_is_polled_and_says_so() {
+        let place = Place::open(false, create);
+        place.inject(Message::Inject(|tree| tree.source().stop()));
+        place.put("a", 1);
+        place.admits([1]);
+        assert_eq!(place.store.watching(), Some(Watching::Polling));
+        place.put("b", 2);
+        fs::remove_file(place.dir.join("a")).unwrap();
+        place.admits([2]);
+    }
+
+    #[test]
+    fn fault_of_ours_falls_back_to_polling_and_a_second_one_admits_nobody() {
+        let place = Place::open(false, create);
+        place.put("a", 1);
+        place.admits([1]);
+        place.inject(Message::Inject(|_| panic!("as intended")));
+        place.admits([1]);
+        assert_eq!(place.store.watching(), Some(Watching::Polling));
+        place.inject(Message::Inject(|_| panic!("as intended")));
+        assert!(matches!(place.store.sync(DEADLINE), Err(Error::Again)));
+        place.has([]);
     }
 
     #[test]
