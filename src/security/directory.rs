@@ -19,6 +19,7 @@ use super::events::Source;
 use super::file::{self, FileProblem};
 use super::holders::Holders;
 use super::keys::PublicKey;
+use super::pass::Pass;
 use super::trail::Trail;
 use super::watcher::Shared;
 use crate::error::{Error, Result};
@@ -162,7 +163,7 @@ impl Tree {
 
     /// Carries a pass through to its end.
     pub(crate) fn finish(&mut self, mut pass: Pass) {
-        while !self.step(&mut pass, usize::MAX) {}
+        while !pass.step(self, usize::MAX) {}
     }
 
     /// Puts all changes since the last call in force, as one generation.
@@ -227,7 +228,7 @@ impl Tree {
     }
 
     /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory.
-    fn examine(&mut self, directory: &Path, name: &OsStr) -> Option<PathBuf> {
+    pub(crate) fn examine(&mut self, directory: &Path, name: &OsStr) -> Option<PathBuf> {
         let path = directory.join(name);
         let mut real = self.directories.get(directory)?.real.join(name);
         let mut meta = fs::symlink_metadata(&real);
@@ -238,7 +239,7 @@ impl Tree {
             meta = fs::metadata(&real);
         } else {
             self.untrack(&path);
-            if meta.as_ref().is_err_and(|error| gone(error)) {
+            if meta.as_ref().is_err_and(gone) {
                 self.leave(&path);
                 self.drop_file(directory, name);
                 return None;
@@ -412,7 +413,8 @@ impl Tree {
         }
     }
 
-    fn next_below(&self, path: &Path, after: &Path) -> Option<PathBuf> {
+    /// The next directory of the tree after `after`, below `path`.
+    pub(crate) fn next_below(&self, path: &Path, after: &Path) -> Option<PathBuf> {
         let (next, _) = self
             .directories
             .range::<Path, _>((Excluded(after), Unbounded))
@@ -454,124 +456,8 @@ impl Tree {
         }
     }
 
-    fn report(&self, path: &Path, error: Error) {
-        self.shared.report(path, error);
-    }
-
-    fn problem(&self, path: &Path, problem: FileProblem) -> Error {
-        Error::File {
-            path: self.root.join(path),
-            line: None,
-            problem,
-        }
-    }
-
-    fn unreadable(&self, path: &Path, source: io::Error) -> Error {
-        Error::Io {
-            path: self.root.join(path),
-            source,
-        }
-    }
-}
-
-/// No such name, or no such directory.
-fn gone(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-/// A comparison of the tree, or of a part of it, with the disk. It can be taken in small steps, between which the tree may change.
-pub(crate) struct Pass {
-    within: PathBuf,
-    at: PathBuf,
-    stage: Stage,
-}
-
-enum Stage {
-    Open,
-    /// Files known already: changed or gone?
-    Known {
-        listing: ReadDir,
-        after: Box<OsStr>,
-    },
-    /// Names not known yet.
-    Listing(ReadDir),
-    Done,
-}
-
-impl Pass {
-    /// A pass over the directory at `within` and all below it.
-    pub(crate) fn over(within: PathBuf) -> Self {
-        Self {
-            at: within.clone(),
-            within,
-            stage: Stage::Open,
-        }
-    }
-}
-
-impl Tree {
-    /// Looks at `budget` names, roughly. True if the pass has ended.
-    pub(crate) fn step(&mut self, pass: &mut Pass, budget: usize) -> bool {
-        /// Names taken out of a table at once.
-        const BATCH: usize = 256;
-        let mut seen = 0;
-        while seen < budget {
-            if self.shared.stopping.load(Ordering::Relaxed) {
-                return true;
-            }
-            pass.stage = match std::mem::replace(&mut pass.stage, Stage::Done) {
-                Stage::Open => {
-                    seen += 1;
-                    match self.open(&pass.at) {
-                        Some(listing) => Stage::Known {
-                            listing,
-                            after: Box::default(),
-                        },
-                        None => Stage::Done,
-                    }
-                }
-                Stage::Known { listing, after } => {
-                    let names = self.names_after(&pass.at, &after, BATCH);
-                    seen += names.len();
-                    for name in &names {
-                        self.examine(&pass.at, name);
-                    }
-                    match names.into_iter().next_back() {
-                        Some(after) => Stage::Known { listing, after },
-                        None => Stage::Listing(listing),
-                    }
-                }
-                Stage::Listing(mut listing) => {
-                    seen += 1;
-                    match listing.next() {
-                        // A listing that breaks off leaves out names; the next pass tries again.
-                        None | Some(Err(_)) => Stage::Done,
-                        Some(Ok(entry)) => {
-                            let name = entry.file_name();
-                            let known = self.directories.get(&pass.at);
-                            if known.is_some_and(|known| !known.files.contains_key(&*name))
-                                && !ignored(&name)
-                            {
-                                self.examine(&pass.at, &name);
-                            }
-                            Stage::Listing(listing)
-                        }
-                    }
-                }
-                Stage::Done => match self.next_below(&pass.within, &pass.at) {
-                    Some(next) => {
-                        pass.at = next;
-                        Stage::Open
-                    }
-                    None => return true,
-                },
-            };
-        }
-        false
-    }
-
     /// Opens a directory of the tree for listing, if it still is one.
-    fn open(&mut self, path: &Path) -> Option<ReadDir> {
+    pub(crate) fn open(&mut self, path: &Path) -> Option<ReadDir> {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => {
                 self.examine(parent, name);
@@ -596,7 +482,24 @@ impl Tree {
         }
     }
 
-    fn names_after(&self, directory: &Path, after: &OsStr, most: usize) -> Vec<Box<OsStr>> {
+    /// Whether a name found in a directory of the tree is to be looked at.
+    pub(crate) fn is_unknown(&self, directory: &Path, name: &OsStr) -> bool {
+        let known = self.directories.get(directory);
+        known.is_some_and(|known| !known.files.contains_key(name)) && !ignored(name)
+    }
+
+    /// Whether nobody needs the outcome any more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The next names known in a directory, in their order.
+    pub(crate) fn names_after(
+        &self,
+        directory: &Path,
+        after: &OsStr,
+        most: usize,
+    ) -> Vec<Box<OsStr>> {
         self.directories
             .get(directory)
             .into_iter()
@@ -605,4 +508,28 @@ impl Tree {
             .map(|(name, _)| name.clone())
             .collect()
     }
+
+    fn report(&self, path: &Path, error: Error) {
+        self.shared.report(path, error);
+    }
+
+    fn problem(&self, path: &Path, problem: FileProblem) -> Error {
+        Error::File {
+            path: self.root.join(path),
+            line: None,
+            problem,
+        }
+    }
+
+    fn unreadable(&self, path: &Path, source: io::Error) -> Error {
+        Error::Io {
+            path: self.root.join(path),
+            source,
+        }
+    }
+}
+
+/// No such name, or no such directory.
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -180,9 +180,14 @@ fn forward(event: notify::Result<notify::Event>, queue: &Sender<Message>, shared
             EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write) => return,
             // Both names were reported one by one.
             EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
-            _ if shared.queued.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED => {
-                Message::Changed(event.paths)
-            }
+            kind if shared.queued.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED => match kind {
+                EventKind::Modify(ModifyKind::Name(RenameMode::From))
+                    if event.tracker().is_some() =>
+                {
+                    Message::Renamed(event.paths)
+                }
+                _ => Message::Changed(event.paths),
+            },
             _ => {
                 shared.queued.fetch_sub(1, Ordering::Relaxed);
                 // One is enough until it is seen to.
@@ -267,5 +272,44 @@ impl Drop for Bell {
     fn drop(&mut self) {
         // Nobody else can have put anything in it; if it is gone, the better.
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_counts_as_lost_events_once() {
+        let shared = Shared::new();
+        let (queue, messages) = mpsc::channel();
+        let event = || Ok(notify::Event::new(EventKind::Any).add_path(PathBuf::from("/x")));
+        shared.queued.store(MAX_QUEUED - 1, Ordering::Relaxed);
+        for _ in 0..10 {
+            forward(event(), &queue, &shared);
+        }
+        let got: Vec<_> = messages.try_iter().collect();
+        assert!(matches!(got[..], [Message::Changed(_), Message::Lost]));
+    }
+
+    #[test]
+    fn openings_do_not_reach_the_queue_and_trouble_counts_as_loss() {
+        let shared = Shared::new();
+        let (queue, messages) = mpsc::channel();
+        let access = |kind| Ok(notify::Event::new(EventKind::Access(kind)));
+        forward(access(AccessKind::Open(AccessMode::Any)), &queue, &shared);
+        forward(access(AccessKind::Close(AccessMode::Read)), &queue, &shared);
+        assert!(messages.try_recv().is_err());
+        forward(
+            access(AccessKind::Close(AccessMode::Write)),
+            &queue,
+            &shared,
+        );
+        assert!(matches!(messages.try_recv(), Ok(Message::Changed(_))));
+        let rescan = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        forward(Ok(rescan), &queue, &shared);
+        assert!(matches!(messages.try_recv(), Ok(Message::Lost)));
+        forward(Err(notify::Error::generic("x")), &queue, &shared);
+        assert!(matches!(messages.try_recv(), Ok(Message::Lost)));
     }
 }

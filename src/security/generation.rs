@@ -60,6 +60,9 @@ impl KeyMap {
 
     /// What is kept beside `key`; `None` if the key is not held.
     pub(crate) fn get(&self, key: &PublicKey) -> Option<&Kept> {
+        if self.len == 0 {
+            return None;
+        }
         let (branch, shard) = self.place(key);
         self.branches.get(branch)?.get(shard)?.get(key)
     }

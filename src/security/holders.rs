@@ -129,3 +129,31 @@ impl Holders {
         (next, shared)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(n: u8) -> Certificate {
+        Certificate::new(PublicKey::from_bytes([n; 32]))
+    }
+
+    fn settle(holders: &mut Holders) -> Option<Arc<KeyMap>> {
+        holders.settle(|_| None).0
+    }
+
+    #[test]
+    fn key_of_a_renamed_file_never_leaves() {
+        let mut holders = Holders::new();
+        holders.hold(Path::new("a"), certificate(1));
+        let first = settle(&mut holders).unwrap();
+        holders.release(Path::new("a"), *certificate(1).public_key());
+        assert!(first.get(certificate(1).public_key()).is_some());
+        holders.hold(Path::new("b"), certificate(1));
+        let second = settle(&mut holders).unwrap();
+        assert!(second.get(certificate(1).public_key()).is_some());
+        assert!(settle(&mut holders).is_none(), "nothing changed");
+        holders.release(Path::new("b"), *certificate(1).public_key());
+        assert_eq!(settle(&mut holders).unwrap().len(), 0);
+    }
+}

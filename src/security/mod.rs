@@ -12,6 +12,7 @@ mod handler;
 mod holders;
 mod keys;
 mod mechanism;
+mod pass;
 mod passwords;
 mod policy;
 mod store;

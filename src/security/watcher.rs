@@ -8,9 +8,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::directory::{Pass, Tree};
+use super::directory::Tree;
 use super::events::{Bell, Source};
 use super::generation::{Current, KeyMap};
+use super::pass::Pass;
 use crate::error::{Error, Result};
 use crate::ffi::os;
 
@@ -18,12 +19,14 @@ use crate::ffi::os;
 const TICK: Duration = Duration::from_secs(1);
 /// A comparison of the whole tree that takes a second is made every hundred seconds: one part in a hundred of a core.
 const IDLE_PER_WORK: u32 = 100;
-/// The same for comparisons that keys nobody knows ask for, where there are no events.
+/// The same for comparisons that unknown keys cause, where there are no events: one part in ten.
 const IDLE_PER_QUESTION: u32 = 10;
 /// A bell not heard for so long is not going to be.
 const DEAF: Duration = Duration::from_millis(500);
 /// Events taken together; each still costs one look at one file, at most.
 const BATCH: usize = 1024;
+/// The two halves of a rename arrive within microseconds.
+const RENAMING: Duration = Duration::from_millis(2);
 /// Names looked at between two looks at the queue.
 const SLICE: usize = 256;
 
@@ -41,6 +44,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            keys: Current::new(),
+            problems: Mutex::default(),
+            polling: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
+        }
+    }
+
     pub(crate) fn report(&self, path: &Path, error: Error) {
         self.problems_now().insert(path.to_owned(), Arc::new(error));
     }
@@ -61,10 +75,14 @@ impl Shared {
 pub(crate) enum Message {
     /// Something happened to these paths.
     Changed(Vec<PathBuf>),
+    /// This path was renamed; unless it left what is watched, its new name is next.
+    Renamed(Vec<PathBuf>),
     /// Events were lost.
     Lost,
     Ask(Request),
     Stop,
+    #[cfg(test)]
+    Inject(fn(&mut Tree)),
 }
 
 /// Somebody waits for the changes made so far. Answered in any case: true once they are in force, false if the thread ends first.
@@ -110,14 +128,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Loads the directory at `root` (absolute) and keeps it current; without file events if `poll`.
     pub(crate) fn start(root: PathBuf, poll: bool) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            keys: Current::new(),
-            problems: Mutex::default(),
-            polling: AtomicBool::new(true),
-            stopping: AtomicBool::new(false),
-            queued: AtomicUsize::new(0),
-            lost: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new());
         let (queue, messages) = mpsc::channel();
         let (loaded, ready) = mpsc::channel();
         let thread = {
@@ -153,10 +164,10 @@ impl Watcher {
         let _ = self.queue.send(Message::Ask(request));
     }
 
-    /// As if the kernel had dropped events.
+    /// Sends the thread a message that only the operating system or a fault of ours would.
     #[cfg(test)]
-    pub(crate) fn lose_events(&self) {
-        self.queue.send(Message::Lost).unwrap();
+    pub(crate) fn inject(&self, message: Message) {
+        self.queue.send(message).unwrap();
     }
 }
 
@@ -276,7 +287,7 @@ impl<'a> State<'a> {
             }
             self.keep_time();
             if self.waiting.is_empty() && !self.later.is_empty() {
-                self.ring();
+                self.begin_round();
             }
         }
     }
@@ -286,8 +297,9 @@ impl<'a> State<'a> {
         let mut next = Some(first);
         let mut taken = 0;
         while let Some(message) = next {
+            let renamed = matches!(message, Message::Renamed(_));
             match message {
-                Message::Changed(paths) => {
+                Message::Changed(paths) | Message::Renamed(paths) => {
                     self.shared.queued.fetch_sub(1, Ordering::Relaxed);
                     for path in &paths {
                         match self.bell.as_mut().and_then(|bell| bell.hears(path)) {
@@ -305,41 +317,51 @@ impl<'a> State<'a> {
                     batch.stop = true;
                     return;
                 }
+                #[cfg(test)]
+                Message::Inject(fault) => fault(&mut self.tree),
             }
             taken += 1;
-            next = (taken < BATCH)
-                .then(|| self.messages.try_recv().ok())
-                .flatten();
+            if taken >= BATCH && !renamed {
+                return;
+            }
+            next = match self.messages.try_recv() {
+                // Both names together, so that the key stays admitted.
+                Err(_) if renamed => self.messages.recv_timeout(RENAMING).ok(),
+                received => received.ok(),
+            };
         }
     }
 
     /// Begins a round for all who asked since the last one began.
-    fn ring(&mut self) {
+    fn begin_round(&mut self) {
         self.waiting = std::mem::take(&mut self.later);
+        if self.ring() && !self.tree.source().is_polling() {
+            return;
+        }
+        let (end, took) = self.last_pass;
+        let thorough = self.waiting.iter().any(|request| request.thorough);
+        if thorough || end.elapsed() >= took * IDLE_PER_QUESTION {
+            self.compare_all();
+        } else {
+            self.look_around();
+        }
+        self.answer();
+    }
+
+    /// True if a bell was rung.
+    fn ring(&mut self) -> bool {
         if self.tree.source().is_polling() {
-            let (end, took) = self.last_pass;
-            if self.waiting.iter().any(|request| request.thorough)
-                || end.elapsed() >= took * IDLE_PER_QUESTION
-            {
-                self.compare_all();
-            } else {
-                self.look_around();
-            }
-            return self.answer();
+            return false;
         }
         if self.bell.as_mut().is_some_and(|bell| bell.ring().is_ok()) {
-            return;
+            return true;
         }
         // Not made yet, or swept away with other temporary files.
         if let Some(old) = self.bell.take() {
             old.remove(self.tree.source());
         }
         self.bell = Bell::new(self.tree.source()).ok();
-        let rung = self.bell.as_mut().is_some_and(|bell| bell.ring().is_ok());
-        if !rung || self.tree.source().is_polling() {
-            self.compare_all();
-            self.answer();
-        }
+        self.bell.as_mut().is_some_and(|bell| bell.ring().is_ok())
     }
 
     /// Looks where events do not reach: the root may have moved with a directory above it.
@@ -403,7 +425,7 @@ impl<'a> State<'a> {
             self.pass = Some((Pass::over(PathBuf::new()), Duration::ZERO));
         }
         if let Some((pass, took)) = &mut self.pass {
-            let ended = self.tree.step(pass, SLICE);
+            let ended = pass.step(&mut self.tree, SLICE);
             *took += now.elapsed();
             if ended {
                 let took = *took;

@@ -1,0 +1,174 @@
+//! How long until a change in a certificate directory is in force, and what a directory costs.
+//!
+//! `cargo bench --bench reload -- [--json] [N…]`. Each N runs in a process of its own, so that memory can be told apart.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ironhouse::security::{CertificateStore, PublicKey};
+
+/// Changes measured, and how long one may take.
+const ROUNDS: usize = 300;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn main() {
+    let mut json = false;
+    let mut sizes = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            // Cargo says that this is a benchmark.
+            "--bench" => {}
+            "--json" => json = true,
+            "--one" => return one(arguments.next().unwrap().parse().unwrap()),
+            size => sizes.push(size.parse::<u32>().unwrap()),
+        }
+    }
+    if sizes.is_empty() {
+        sizes = vec![10, 1000, 10_000];
+    }
+    if !json {
+        println!(
+            "{:>9} {:>10} {:>8} {:>10} {:>20} {:>20} {:>20}",
+            "N",
+            "load s",
+            "B/cert",
+            "lookup ns",
+            "add µs (p99)",
+            "remove µs (p99)",
+            "sync µs (p99)"
+        );
+    }
+    for size in sizes {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--one", &size.to_string()])
+            .output()
+            .unwrap();
+        assert!(
+            child.status.success(),
+            "{}",
+            String::from_utf8_lossy(&child.stderr)
+        );
+        let line = String::from_utf8(child.stdout).unwrap();
+        if json {
+            print!("{line}");
+            continue;
+        }
+        let number = |name: &str| -> f64 {
+            let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap();
+            let end = rest.find([',', '}']).unwrap();
+            rest[..end].parse().unwrap()
+        };
+        let pair = |name: &str| {
+            let p99 = number(&format!("{name}_p99_us"));
+            format!("{:.1} ({p99:.1})", number(&format!("{name}_us")))
+        };
+        println!(
+            "{size:>9} {:>10.4} {:>8.0} {:>10.1} {:>20} {:>20} {:>20}",
+            number("load_s"),
+            number("bytes_per_certificate"),
+            number("lookup_ns"),
+            pair("add"),
+            pair("remove"),
+            pair("sync"),
+        );
+    }
+}
+
+fn key(n: u32) -> PublicKey {
+    let mut bytes = [0; 32];
+    // Spread as real keys are; the constant is odd, so no two numbers give one key.
+    for (word, chunk) in bytes.chunks_mut(4).enumerate() {
+        let mixed = (n ^ (word as u32) << 27).wrapping_mul(0x9e37_79b1);
+        chunk.copy_from_slice(&mixed.to_le_bytes());
+    }
+    PublicKey::from_bytes(bytes)
+}
+
+fn put(dir: &Path, n: u32) {
+    let text = format!("metadata\ncurve\n    public-key = \"{}\"\n", key(n));
+    fs::write(dir.join(format!("client-{n}.txt")), text).unwrap();
+}
+
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+fn one(size: u32) {
+    let temp = tempfile::tempdir().unwrap();
+    for n in 0..size {
+        put(temp.path(), n);
+    }
+    // Files of the last moments are read once more: let them settle, as files at rest have.
+    std::thread::sleep(Duration::from_millis(100));
+
+    let before = resident();
+    let start = Instant::now();
+    let store = CertificateStore::directory(temp.path()).unwrap();
+    let load = start.elapsed();
+    assert_eq!(store.len(), size as usize);
+    let memory = resident().saturating_sub(before) / u64::from(size.max(1));
+
+    let mut lookup = vec![0.0; 101];
+    for sample in &mut lookup {
+        let keys: Vec<_> = (0..1000u32)
+            .map(|n| key(n.wrapping_mul(7919) % size))
+            .collect();
+        let start = Instant::now();
+        let found = keys
+            .iter()
+            .filter(|key| store.lookup(key).is_some())
+            .count();
+        *sample = start.elapsed().as_secs_f64() * 1e9 / 1000.0;
+        assert_eq!(found, 1000);
+    }
+
+    let (mut add, mut remove, mut sync) = (Vec::new(), Vec::new(), Vec::new());
+    let extra = key(u32::MAX);
+    let path = temp.path().join(format!("client-{}.txt", u32::MAX));
+    for _ in 0..ROUNDS {
+        put(temp.path(), u32::MAX);
+        add.push(until(|| store.lookup(&extra).is_some()));
+        fs::remove_file(&path).unwrap();
+        remove.push(until(|| store.lookup(&extra).is_none()));
+        let start = Instant::now();
+        store.sync(DEADLINE).unwrap();
+        sync.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    println!(
+        "{{\"n\":{size},\"load_s\":{:.6},\"bytes_per_certificate\":{memory},\"lookup_ns\":{:.1},{},{},{}}}",
+        load.as_secs_f64(),
+        quantile(&mut lookup, 0.5),
+        both("add", &mut add),
+        both("remove", &mut remove),
+        both("sync", &mut sync),
+    );
+}
+
+/// Microseconds until `done`, counted from now: the call that made the change has just returned.
+fn until(done: impl Fn() -> bool) -> f64 {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < DEADLINE);
+        std::hint::spin_loop();
+    }
+    start.elapsed().as_secs_f64() * 1e6
+}
+
+fn both(name: &str, samples: &mut [f64]) -> String {
+    let (median, p99) = (quantile(samples, 0.5), quantile(samples, 0.99));
+    format!("\"{name}_us\":{median:.1},\"{name}_p99_us\":{p99:.1}")
+}
+
+fn quantile(samples: &mut [f64], q: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[((samples.len() - 1) as f64 * q) as usize]
+}
