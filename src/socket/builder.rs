@@ -127,8 +127,8 @@ impl SocketBuilder {
     /// Opens the socket.
     ///
     /// # Errors
-    /// [`Error::Zmq`], with the option's name where an option is refused; [`Error::InvalidOption`] for a value out of its range;
-    /// [`Error::Unsupported`] where this libzmq lacks the mechanism; [`Error::Terminated`] after the context was shut down.
+    /// [`Error::Zmq`](crate::Error::Zmq), with the option's name where an option is refused; [`Error::InvalidOption`](crate::Error::InvalidOption) for a value out of its range;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) where this libzmq lacks the mechanism; [`Error::Terminated`](crate::Error::Terminated) after the context was shut down.
     ///
     /// Source: `zmq_socket(3)`.
     #[doc(alias = "zmq_socket")]
@@ -159,7 +159,7 @@ impl SocketBuilder {
     /// `timeout` bounds the whole. Later reconnections are not watched.
     ///
     /// # Errors
-    /// [`Error::Handshake`] with the reason; otherwise as [`open`](Self::open) and [`connect`](Socket::connect).
+    /// [`Error::Handshake`](crate::Error::Handshake) with the reason; otherwise as [`open`](Self::open) and [`connect`](Socket::connect).
     pub fn connect_checked(self, endpoint: &str, timeout: Duration) -> Result<Socket> {
         let socket = self.open()?;
         super::handshake::connect(&socket, endpoint, timeout)?;
