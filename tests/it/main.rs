@@ -1,6 +1,11 @@
 //! Everything that needs a socket, in one binary.
 // What is denied in the library is how a test fails.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod authenticator;
 mod common;
@@ -13,4 +18,5 @@ mod patterns;
 mod secrets;
 mod shutdown;
 mod socket;
+mod store;
 mod zap;
