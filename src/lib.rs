@@ -7,6 +7,8 @@ mod fanout;
 mod ffi;
 pub mod security;
 pub mod socket;
+#[cfg(doctest)]
+mod wrong_use;
 
 pub use error::{Errno, Error, Result};
 pub use socket::{Context, Message, Socket, SocketType};

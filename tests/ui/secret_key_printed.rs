@@ -1,0 +1,7 @@
+use ironhouse::security::SecretKey;
+
+fn print(key: &SecretKey) {
+    println!("{key}");
+}
+
+fn main() {}
