@@ -242,6 +242,7 @@ impl Tree {
             if meta.as_ref().is_err_and(gone) {
                 self.leave(&path);
                 self.drop_file(directory, name);
+                self.shared.clear_problem(&path);
                 return None;
             }
         }
@@ -333,6 +334,7 @@ impl Tree {
     /// Makes a directory part of the tree, empty until a pass lists it.
     fn enter(&mut self, path: PathBuf, real: PathBuf, identity: (u64, u64)) {
         self.leave(&path);
+        self.shared.clear_problem(&path);
         let circle = path.ancestors().skip(1).any(|above| {
             self.directories
                 .get(above)
@@ -359,9 +361,9 @@ impl Tree {
 
     /// Takes a directory and all below it out of the tree.
     fn leave(&mut self, path: &Path) {
-        self.shared.clear_problem(path);
         self.empty(path);
         if let Some(known) = self.directories.remove(path) {
+            self.shared.clear_problem(path);
             self.abandon(path, &known);
         }
     }

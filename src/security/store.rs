@@ -674,6 +674,30 @@ mod tests {
     }
 
     #[test]
+    fn problems_stay_reported_while_they_last() {
+        both(|poll| {
+            let place = Place::open(poll, |dir, _| {
+                fs::create_dir_all(dir.join("sub")).unwrap();
+                fs::write(dir.join("bad"), "broken").unwrap();
+                fs::write(dir.join("one"), text(1)).unwrap();
+                fs::write(dir.join("same"), text(1)).unwrap();
+                fs::write(dir.join("x_secret"), text(2)).unwrap();
+                symlink("nowhere", dir.join("dangling")).unwrap();
+                symlink("..", dir.join("sub/up")).unwrap();
+            });
+            let before = place.problems();
+            assert_eq!(before.len(), 5);
+            // Longer than a file counts as changed just now.
+            std::thread::sleep(Duration::from_millis(100));
+            for _ in 0..2 {
+                place.inject(Message::Lost);
+                place.admits([1]);
+                assert_eq!(place.problems(), before);
+            }
+        });
+    }
+
+    #[test]
     fn unreadable_file_and_directory_revoke() {
         both(|poll| {
             let place = Place::open(poll, create);
