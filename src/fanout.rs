@@ -75,6 +75,10 @@ impl<T: Clone> Fanout<T> {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.readers().is_none()
+    }
+
     /// Ends the events: readers get what is in their queues, and then [`Closed`].
     pub(crate) fn close(&self) {
         *self.readers() = None;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
+pub mod build_info;
 pub mod error;
 mod fanout;
 mod ffi;

@@ -37,8 +37,8 @@ impl RawContext {
     /// Uses a context that its host goes on owning.
     ///
     /// # Safety
-    /// `context` must be a live context of the library behind `api`, and outlive the result; it may be shut down or
-    /// be in termination meanwhile.
+    /// `context` must be a live context of the library behind `api`, and stay so for every call on the result and as long as a
+    /// socket made from it is open; it may be shut down or be in termination meanwhile. Dropping the result does not touch it.
     pub(crate) unsafe fn borrow(context: NonNull<c_void>, api: &'static Api) -> Self {
         Self {
             api,
@@ -56,7 +56,7 @@ impl RawContext {
     }
 
     pub(crate) fn set(&self, option: c_int, value: c_int) -> Result<()> {
-        // SAFETY: the context is live as long as `self` (constructor's contract).
+        // SAFETY: the context is live: we own it, or the caller of `borrow` answers for it.
         let rc = unsafe { (self.api.ctx_set)(self.as_ptr(), option, value) };
         check(self.api, rc, "zmq_ctx_set").map(drop)
     }

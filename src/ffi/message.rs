@@ -65,31 +65,38 @@ impl RawMessage {
         if bytes.len() < ZERO_COPY_FROM {
             return Self::copy_of(api, &bytes);
         }
-        let unique = bytes.is_unique();
-        let (data, len) = (bytes.as_ptr(), bytes.len());
-        let hint = Box::into_raw(Box::new(bytes)).cast::<c_void>();
+        // Over inproc the receiver gets this very memory and may wipe it: so it must be ours alone, and writable.
+        match bytes.try_into_mut() {
+            Ok(mut bytes) => Self::around(api, bytes.as_mut_ptr(), bytes.len(), bytes),
+            // The mark of a copy tells the receiver that others may read the memory too.
+            Err(bytes) => {
+                Self::around(api, bytes.as_ptr().cast_mut(), bytes.len(), bytes)?.try_clone()
+            }
+        }
+    }
+
+    /// A message around `len` bytes at `data`, which `owner` keeps alive and in place, even when it is itself moved.
+    fn around<T: Send + 'static>(
+        api: &'static Api,
+        data: *mut u8,
+        len: usize,
+        owner: T,
+    ) -> Result<Self> {
+        let hint = Box::into_raw(Box::new(owner)).cast::<c_void>();
         let mut msg = MaybeUninit::uninit();
         // SAFETY: `data` and `len` name memory that the box behind `hint` keeps alive until `release` is called with it;
         // libzmq only reads it (see `wipe`).
         let rc = unsafe {
-            (api.msg_init_data)(
-                msg.as_mut_ptr(),
-                data.cast_mut().cast(),
-                len,
-                Some(release),
-                hint,
-            )
+            (api.msg_init_data)(msg.as_mut_ptr(), data.cast(), len, Some(release::<T>), hint)
         };
         if let Err(error) = check(api, rc, "zmq_msg_init_data") {
             // SAFETY: the call failed, so libzmq kept nothing and will not release `hint`.
-            unsafe { release(std::ptr::null_mut(), hint) };
+            unsafe { release::<T>(std::ptr::null_mut(), hint) };
             return Err(error);
         }
         // SAFETY: initialised by the successful call above.
         let msg = unsafe { msg.assume_init() };
-        let this = Self::own(api, msg);
-        // Over inproc the receiver gets this very memory. The mark of a copy tells it that others may read the memory too.
-        if unique { Ok(this) } else { this.try_clone() }
+        Ok(Self::own(api, msg))
     }
 
     /// Another reference to the same content, properties included (`zmq_msg_copy(3)`).
@@ -170,8 +177,8 @@ impl Drop for RawMessage {
     }
 }
 
-/// Drops the bytes behind a zero-copy message. libzmq calls it once, on whichever of its threads is the last to use them.
-unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
-    // SAFETY: `hint` came from `Box::into_raw` in `from_bytes` and is given back here, once. `Bytes` is `Send`.
-    drop(unsafe { Box::from_raw(hint.cast::<Bytes>()) });
+/// Drops the owner of a zero-copy message's bytes. libzmq calls it once, on whichever thread is the last to use them.
+unsafe extern "C" fn release<T: Send + 'static>(_data: *mut c_void, hint: *mut c_void) {
+    // SAFETY: `hint` came from `Box::into_raw` in `around`, for the same `T`, and is given back here, once.
+    drop(unsafe { Box::from_raw(hint.cast::<T>()) });
 }

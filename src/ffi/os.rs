@@ -15,9 +15,10 @@ use crate::error::{Error, Result};
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<Thread> {
     // A new thread inherits its maker's mask; blocking here, and not in the thread, leaves no moment in between.
     let blocked = SignalsBlocked::new();
-    let thread = std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body);
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(|| {
+        OURS.set(true);
+        body();
+    });
     drop(blocked);
     match thread {
         Ok(handle) => Ok(Thread {
@@ -44,11 +45,15 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Waits until the thread has ended. Does not wait for itself, nor in a forked child, where the thread does not exist.
+    /// Waits until the thread has ended.
+    ///
+    /// Does not wait on another thread of ours, which may be what this one waits for (a callback that drops the last share of
+    /// its authenticator), nor in a forked child, where the thread does not exist.
     pub(crate) fn join(self) {
-        if self.process == std::process::id()
-            && self.handle.thread().id() != std::thread::current().id()
-        {
+        if self.process != std::process::id() {
+            // Dropping the handle would detach a thread that this process does not have.
+            std::mem::forget(self.handle);
+        } else if !OURS.get() {
             // A panic was reported when it happened, and what the thread owned is gone either way.
             let _ = self.handle.join();
         }

@@ -47,6 +47,11 @@ impl RawSocket {
         self.socket.as_ptr()
     }
 
+    /// Whether this process made the socket; a forked child only has its parent's memory of it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process == std::process::id()
+    }
+
     pub(crate) fn set(&self, option: c_int, value: &[u8]) -> Result<()> {
         // SAFETY: the socket is open; libzmq reads `len` bytes and keeps a copy of its own.
         let rc = unsafe {
@@ -128,7 +133,7 @@ impl RawSocket {
 
 impl Drop for RawSocket {
     fn drop(&mut self) {
-        if self.process == std::process::id() {
+        if self.is_ours() {
             // SAFETY: the socket is open and is not used again.
             unsafe { (self.api.close)(self.as_ptr()) };
         }

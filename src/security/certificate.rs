@@ -113,8 +113,8 @@ impl Certificate {
     #[doc(alias = "zcert_load")]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let content = file::read(path, CERTIFICATE_LIMIT, Access::Public)?;
-        Self::parse(&content.bytes).map_err(|fault| fault.at(path))
+        let bytes = file::read(path, CERTIFICATE_LIMIT, Access::Public)?;
+        Self::parse(&bytes).map_err(|fault| fault.at(path))
     }
 
     /// Reads the bytes of a public certificate's file.
@@ -274,12 +274,10 @@ impl SecretCertificate {
     #[doc(alias = "zcert_load")]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let (_, path) = paths(path.as_ref());
-        let content = file::read(&path, CERTIFICATE_LIMIT, Access::OwnerOnly)?;
+        let bytes = file::read(&path, CERTIFICATE_LIMIT, Access::OwnerOnly)?;
         let at = |fault: Fault| fault.at(&path);
 
-        let parts = file::text(&content.bytes)
-            .and_then(Parts::parse)
-            .map_err(at)?;
+        let parts = file::text(&bytes).and_then(Parts::parse).map_err(at)?;
         let (line, secret) = parts.secret.ok_or_else(|| {
             at(Fault::new(
                 None,

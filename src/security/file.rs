@@ -197,19 +197,12 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// A file's bytes, wiped when dropped, and the state of the very file that was read, taken before its first byte.
-#[derive(Debug)]
-pub(crate) struct Content {
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
-    #[allow(dead_code, reason = "the directory store compares it")]
-    pub(crate) stamp: Stamp,
-}
-
-/// Reads a regular file (or a link to one) of at most `limit` bytes. Never waits for a writer of a FIFO.
+/// Reads a regular file (or a link to one) of at most `limit` bytes. Never waits for a writer of a FIFO. The
+/// bytes are wiped when dropped.
 ///
 /// # Errors
 /// [`Error::Io`]: not there, not readable. [`Error::File`]: not a regular file, too large, or open to others.
-pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Content> {
+pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Zeroizing<Vec<u8>>> {
     let io = |source| Error::Io {
         path: path.into(),
         source,
@@ -236,13 +229,9 @@ pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Content> {
     if metadata.len() > limit {
         return Err(file(FileProblem::TooLarge { limit }));
     }
-    let bytes = read_bounded(&mut opened, metadata.len(), limit)
+    read_bounded(&mut opened, metadata.len(), limit)
         .map_err(io)?
-        .ok_or_else(|| file(FileProblem::TooLarge { limit }))?;
-    Ok(Content {
-        bytes,
-        stamp: Stamp::from(&metadata),
-    })
+        .ok_or_else(|| file(FileProblem::TooLarge { limit }))
 }
 
 fn regular(metadata: &Metadata) -> Result<(), FileProblem> {
@@ -410,16 +399,14 @@ mod tests {
     }
 
     #[test]
-    fn file_and_link_to_it_are_read_with_the_stamp_of_the_file() {
+    fn file_and_link_to_it_are_read() {
         let folder = folder();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&file, b"content").unwrap();
         symlink(&file, &link).unwrap();
-        let stamp = Stamp::from(&fs::metadata(&file).unwrap());
         for path in [file, link] {
-            let content = read(&path, LIMIT, Access::Public).unwrap();
-            assert_eq!(content.bytes.as_slice(), b"content");
-            assert_eq!(content.stamp, stamp);
+            let bytes = read(&path, LIMIT, Access::Public).unwrap();
+            assert_eq!(bytes.as_slice(), b"content");
         }
     }
 
@@ -485,15 +472,12 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("file");
         fs::write(&path, vec![b'x'; 1000]).unwrap();
-        assert_eq!(
-            read(&path, LIMIT, Access::Public).unwrap().bytes.len(),
-            1000
-        );
+        assert_eq!(read(&path, LIMIT, Access::Public).unwrap().len(), 1000);
         fs::write(&path, vec![b'x'; 1001]).unwrap();
         let larger = refused(&path, Access::Public);
         assert_eq!(larger, FileProblem::TooLarge { limit: LIMIT });
         fs::write(&path, b"").unwrap();
-        assert!(read(&path, LIMIT, Access::Public).unwrap().bytes.is_empty());
+        assert!(read(&path, LIMIT, Access::Public).unwrap().is_empty());
     }
 
     #[test]

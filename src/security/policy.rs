@@ -147,6 +147,9 @@ impl Policy {
     }
 
     fn judge_key(&self, key: &PublicKey, keys: &Curve, request: &ZapRequest<'_>) -> Judgement {
+        if key.usable().is_err() {
+            return self.refuse(Reason::UnknownKey);
+        }
         match keys {
             Curve::AnyKey => Judgement::admit(key.to_string().into_bytes(), Metadata::default()),
             Curve::Store(store) => match store.lookup(key) {

@@ -122,7 +122,8 @@ mod tests {
         let workers = Workers::new();
         let (release, held) = mpsc::channel::<()>();
         let (tx, rx) = mpsc::channel();
-        assert!(workers.submit(Box::new(move || drop(held.recv()))).is_ok());
+        let waits = Box::new(move || assert!(held.recv().is_err()));
+        assert!(workers.submit(waits).is_ok());
         assert!(
             workers
                 .submit(Box::new(move || tx.send(()).unwrap()))
@@ -142,7 +143,7 @@ mod tests {
         loop {
             let (held, tx) = (held.clone(), tx.clone());
             let job = move || {
-                drop(held.lock().unwrap().recv());
+                let _ = held.lock().unwrap().recv();
                 tx.send(()).unwrap();
             };
             if workers.submit(Box::new(job)).is_err() {

@@ -36,7 +36,7 @@ pub enum ZapProblem {
     TooLong(&'static str),
     /// A mechanism that RFC 27 does not know.
     #[error("a ZAP request for the unknown mechanism {0:?}")]
-    ZapMechanism(String),
+    UnknownMechanism(String),
     /// Credentials that do not fit the mechanism.
     #[error("a ZAP request with malformed {0} credentials")]
     Credentials(ZapMechanism),
@@ -175,7 +175,7 @@ impl Frames {
             (b"GSSAPI", _) => return Err(ZapProblem::Credentials(ZapMechanism::Gssapi)),
             (unknown, _) => {
                 let name = String::from_utf8_lossy(unknown.get(..32).unwrap_or(unknown));
-                return Err(ZapProblem::ZapMechanism(name.into_owned()));
+                return Err(ZapProblem::UnknownMechanism(name.into_owned()));
             }
         };
         let domain = domain.strip_suffix(&[0]).unwrap_or(domain);

@@ -25,7 +25,7 @@ pub enum SyntaxProblem {
     /// Indented by something else than whole levels, or deeper than one level below the line above.
     #[error("indented wrongly: indent by 4 spaces a level, one level below the section at most")]
     Indentation,
-    /// Nested deeper than [`MAX_DEPTH`].
+    /// Nested deeper than 15 levels.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     Depth,
     /// A name with a slash at an end.
@@ -168,30 +168,37 @@ fn read_line(line: &str) -> Result<Option<(usize, &str, &str)>, SyntaxProblem> {
     if spaces % INDENT != 0 {
         return Err(SyntaxProblem::Indentation);
     }
-    if rest.starts_with('\t') {
-        return Err(SyntaxProblem::Tab);
-    }
     let after_name = rest.trim_start_matches(is_name_char);
     let name = rest.strip_suffix(after_name).unwrap_or(rest);
     if name.is_empty() {
-        return end_of_line(rest).map(|()| None);
+        return match end_of_line(rest) {
+            Ok(()) => Ok(None),
+            Err(_) if rest.starts_with('\t') => Err(SyntaxProblem::Tab),
+            Err(problem) => Err(problem),
+        };
     }
     if name.starts_with('/') || name.ends_with('/') {
         return Err(SyntaxProblem::Name);
     }
     let value = match after_name.trim_start_matches(is_space).strip_prefix('=') {
-        Some(value) => read_value(value.trim_start_matches(is_space))?,
+        Some(value) => read_value(value)?,
         None => end_of_line(after_name).map(|()| "")?,
     };
     Ok(Some((spaces / INDENT, name, value)))
 }
 
-fn read_value(text: &str) -> Result<&str, SyntaxProblem> {
+/// The value in what follows the `=`.
+fn read_value(rest: &str) -> Result<&str, SyntaxProblem> {
+    let text = rest.trim_start_matches(is_space);
     for quote in ['"', '\''] {
         if let Some(quoted) = text.strip_prefix(quote) {
             let (value, rest) = quoted.split_once(quote).ok_or(SyntaxProblem::Quote)?;
             return end_of_line(rest).map(|()| value);
         }
+    }
+    // A bare value may start with '#', as CZMQ has it, where white space sets it off: `colour = #ff0000`.
+    if text.starts_with('#') && text.len() < rest.len() {
+        return Ok(text);
     }
     let value = text.split_once('#').map_or(text, |(value, _)| value);
     Ok(value.trim_end_matches(is_space))
@@ -232,7 +239,7 @@ pub(crate) fn quotes(value: &str) -> Result<&'static str, SyntaxProblem> {
         Ok("\"")
     } else if !value.contains('\'') {
         Ok("'")
-    } else if !value.contains('#')
+    } else if (!value.contains('#') || value.starts_with('#'))
         && !value.starts_with(['"', '\''])
         && value == value.trim_matches(is_space)
     {
@@ -358,7 +365,8 @@ mod tests {
             ("name = \"\"", ""),
             ("name = \" spaced \"", " spaced "),
             ("name =", ""),
-            ("name = # comment", ""),
+            ("name = #value # value", "#value # value"),
+            ("name =# comment", ""),
             ("name", ""),
             ("name # comment", ""),
             ("name = \"value\"\r", "value"),
@@ -372,7 +380,8 @@ mod tests {
 
     #[test]
     fn comments_and_blank_lines_are_skipped_but_counted() {
-        let text = "# one\n\n   \r\n\t\nsection # five\n    # six\n        # seven\n    name = x";
+        let text =
+            "# one\n\n   \r\n\t# four\nsection # five\n    # six\n        # seven\n    name = x";
         let document = Document::parse(text).unwrap();
         let section = document.section("section").unwrap();
         assert_eq!(section.line(), 5);
@@ -466,6 +475,7 @@ mod tests {
             ("double", "say \"x\" # y"),
             ("single", "it's"),
             ("both", "it's \"x\""),
+            ("hash", "#it's \"x\" #"),
             ("empty", ""),
         ] {
             writer.entry(1, name, value).unwrap();
@@ -476,6 +486,7 @@ mod tests {
             "    double = 'say \"x\" # y'\n",
             "    single = \"it's\"\n",
             "    both = it's \"x\"\n",
+            "    hash = #it's \"x\" #\n",
             "    empty = \"\"\n",
         );
         assert_eq!(writer.finish().as_str(), wanted);

@@ -45,8 +45,9 @@ impl Context {
     /// Uses a context that its host goes on owning: dropping the result does not terminate it.
     ///
     /// # Safety
-    /// `context` must be a live context of the library whose functions are in `api`. It must stay allocated until the result, its
-    /// clones and all that was made from them are dropped; the host's own `zmq_ctx_term`, which waits for that, keeps the rule.
+    /// `context` must be a live context of the library whose functions are in `api`, and stay allocated as long as the result or a
+    /// clone of it is used and a socket made from them is open. The host's own `zmq_ctx_term` waits for the sockets, which answer
+    /// [`Error::Terminated`] from then on, but not for handles: once it has returned, they may only be dropped.
     #[allow(unsafe_code)]
     pub unsafe fn borrow_raw(context: NonNull<c_void>, api: &'static Api) -> Self {
         // SAFETY: our caller keeps the contract, which is the same.

@@ -47,9 +47,16 @@ pub enum HandshakeProblem {
     Protocol(ProtocolError),
 }
 
-/// Connects `socket`, which has no connection yet, and returns when that connection is secured.
+/// Connects `socket`, which is new, and returns when that connection is secured.
 pub(super) fn connect(socket: &Socket, endpoint: &str, timeout: Duration) -> Result<()> {
     let monitor = Monitor::attach(socket)?;
+    let verdict = watch(socket, &monitor, endpoint, timeout);
+    // Nobody else watches the socket yet, so it need not keep a thread for it.
+    socket.monitor.stop(&socket.raw);
+    verdict
+}
+
+fn watch(socket: &Socket, monitor: &Monitor, endpoint: &str, timeout: Duration) -> Result<()> {
     socket.connect(endpoint)?;
     if endpoint.starts_with("inproc://") {
         return Ok(()); // no handshake, no events: both ends are in this process

@@ -91,6 +91,9 @@ impl Socket {
         self.raw
             .bind(&c_string("endpoint", endpoint)?)
             .map_err(|e| e.on(endpoint))?;
+        if endpoint.starts_with("inproc://") {
+            return Ok(endpoint.to_owned()); // may be longer than any option's value
+        }
         self.get(options::LAST_ENDPOINT)
     }
 
@@ -171,21 +174,18 @@ impl Socket {
         &self,
         frames: impl IntoIterator<Item = T>,
     ) -> Result<()> {
-        let mut frames = frames.into_iter().peekable();
-        let mut started = false;
-        while let Some(frame) = frames.next() {
-            let flags = if frames.peek().is_some() { SNDMORE } else { 0 };
-            let mut message = frame.into().into_raw(self.raw.api())?;
-            loop {
-                match self.raw.send(&mut message, flags) {
-                    // The first frame is on its way: only going on keeps the message whole.
-                    Err(Error::Interrupted) if started => continue,
-                    result => break result?,
-                }
-            }
-            started = true;
-        }
-        Ok(())
+        self.send_frames(frames, 0)
+    }
+
+    /// As [`send_multipart`](Self::send_multipart), but answers [`Error::Again`] where it would wait.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn try_send_multipart<T: Into<Message>>(
+        &self,
+        frames: impl IntoIterator<Item = T>,
+    ) -> Result<()> {
+        self.send_frames(frames, DONTWAIT)
     }
 
     /// Receives one frame; [`Message::more`] says whether others of the same message follow.
@@ -312,6 +312,36 @@ impl Socket {
 
     fn send_frame(&self, message: Message, flags: i32) -> Result<()> {
         self.raw.send(&mut message.into_raw(self.raw.api())?, flags)
+    }
+
+    fn send_frames<T: Into<Message>>(
+        &self,
+        frames: impl IntoIterator<Item = T>,
+        flags: i32,
+    ) -> Result<()> {
+        // All are made before the first is sent: whatever fails on the way leaves no half message on the socket.
+        let api = self.raw.api();
+        let mut frames = frames
+            .into_iter()
+            .map(|frame| frame.into().into_raw(api))
+            .collect::<Result<Vec<_>>>()?;
+        let last = frames.len().saturating_sub(1);
+        for (i, frame) in frames.iter_mut().enumerate() {
+            let more = if i < last { SNDMORE } else { 0 };
+            loop {
+                match self.raw.send(frame, flags | more) {
+                    // The first frame is on its way: only going on keeps the message whole.
+                    Err(Error::Interrupted) if i > 0 => continue,
+                    // The peer went away in between. libzmq took back what it had and drops the rest up to the last frame.
+                    Err(Error::Again) if i > 0 && i < last => {
+                        let _ = self.raw.send(&mut RawMessage::new(api), flags);
+                        return Err(Error::Again);
+                    }
+                    result => break result?,
+                }
+            }
+        }
+        Ok(())
     }
 
     fn recv_frame(&self, flags: i32) -> Result<Message> {

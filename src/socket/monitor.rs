@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use zmq_sys_wrap::zmq;
@@ -207,16 +208,22 @@ impl Hub {
             Some(running) => running,
             none => none.insert(Running::start(socket)?),
         };
+        if running.readers.is_closed() {
+            return Err(Error::Terminated);
+        }
         Ok(Monitor(running.readers.tap()))
     }
 
     /// Ends the reports, before `socket` is closed: one that found nobody reading would stall libzmq.
-    pub(super) fn stop(&mut self, socket: &RawSocket) {
-        if let Some(running) = self.0.get_mut().take() {
+    pub(super) fn stop(&self, socket: &RawSocket) {
+        let Some(running) = self.0.take() else {
+            return;
+        };
+        if socket.is_ours() {
             // Fails only where the context is shut down, and then the thread has seen that as well.
             let _ = socket.monitor(None);
-            running.thread.join();
         }
+        running.thread.join();
     }
 }
 
@@ -234,10 +241,12 @@ impl Running {
                 readers.close();
             }
         })?;
-        // An address that no other socket of the process has while this one is open.
+        // Never the same twice: libzmq gives an address free some time after its socket was closed.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let endpoint = c_string(
             "endpoint",
-            &format!("inproc://ironhouse-monitor-{:p}", socket.raw.as_ptr()),
+            &format!("inproc://ironhouse-monitor-{}-{number}", std::process::id()),
         )?;
         let reports = RawSocket::open(socket.context.raw(), zmq::ZMQ_PAIR as i32)?;
         reports.set(zmq::ZMQ_RCVHWM as i32, &0i32.to_ne_bytes())?;

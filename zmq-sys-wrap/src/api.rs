@@ -13,6 +13,7 @@ macro_rules! api {
         ///
         /// The layout is C's: a host fills the table in its own translation unit. `size` comes first, so that a
         /// table made for an older layout is recognised; new entries are only ever added at the end, as `Option`.
+        /// Every entry below is in all libzmq since 4.3.0. The man page of each is its contract.
         #[repr(C)]
         #[derive(Debug, Clone, Copy)]
         pub struct Api {
@@ -104,4 +105,47 @@ mod linked {
         zmq_timers_set_interval as timers_set_interval, zmq_timers_timeout as timers_timeout,
         zmq_unbind as unbind, zmq_version as version,
     };
+}
+
+#[cfg(all(test, feature = "linked"))]
+mod tests {
+    use super::Api;
+
+    #[test]
+    fn linked_libzmq_is_recent_enough() {
+        let (mut major, mut minor, mut patch) = (0, 0, 0);
+        // SAFETY: three valid pointers to int, as zmq_version(3) wants.
+        unsafe { (Api::linked().version)(&mut major, &mut minor, &mut patch) };
+        assert!((major, minor) >= (4, 3), "libzmq {major}.{minor}.{patch}");
+    }
+
+    #[test]
+    fn embedded_libzmq_has_curve_and_knows_interfaces_by_name() {
+        if !crate::VENDORED {
+            return;
+        }
+        let api = Api::linked();
+        // SAFETY: a C string, as zmq_has(3) wants.
+        assert_eq!(unsafe { (api.has)(c"curve".as_ptr()) }, 1);
+
+        // SAFETY: takes nothing; the context is terminated below.
+        let context = unsafe { (api.ctx_new)() };
+        // SAFETY: a context made by the same library.
+        let socket = unsafe { (api.socket)(context, crate::zmq::ZMQ_PULL as i32) };
+        let name = if cfg!(target_os = "linux") {
+            c"tcp://lo:*"
+        } else {
+            c"tcp://lo0:*"
+        };
+        // SAFETY: an open socket of this thread, and a C string.
+        let bound = unsafe { (api.bind)(socket, name.as_ptr()) };
+        // SAFETY: an open socket, not used after this.
+        unsafe { (api.close)(socket) };
+        // SAFETY: its one socket is closed.
+        unsafe { (api.ctx_term)(context) };
+        assert_eq!(
+            bound, 0,
+            "the embedded libzmq was built without our platform.hpp"
+        );
+    }
 }

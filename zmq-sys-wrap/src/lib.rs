@@ -8,6 +8,9 @@ mod api;
 
 pub use api::Api;
 
+/// Whether this build made libzmq and libsodium itself; else they are the system's.
+pub const VENDORED: bool = cfg!(embedded);
+
 /// Declarations of `zmq.h`, and the constants its stable part hides.
 #[allow(missing_docs, non_camel_case_types, non_upper_case_globals, dead_code)]
 pub mod zmq {

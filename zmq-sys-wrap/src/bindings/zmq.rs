@@ -3,7 +3,6 @@
 pub const ZMQ_VERSION_MAJOR: u32 = 4;
 pub const ZMQ_VERSION_MINOR: u32 = 3;
 pub const ZMQ_VERSION_PATCH: u32 = 4;
-pub const ZMQ_DEFINED_STDINT: u32 = 1;
 pub const ZMQ_HAUSNUMERO: u32 = 156384712;
 pub const ZMQ_IO_THREADS: u32 = 1;
 pub const ZMQ_MAX_SOCKETS: u32 = 2;
@@ -431,27 +430,6 @@ unsafe extern "C" {
         flags_: ::core::ffi::c_int,
     ) -> ::core::ffi::c_int;
 }
-#[repr(C)]
-#[derive(Debug)]
-pub struct iovec {
-    _unused: [u8; 0],
-}
-unsafe extern "C" {
-    pub fn zmq_sendiov(
-        s_: *mut ::core::ffi::c_void,
-        iov_: *mut iovec,
-        count_: usize,
-        flags_: ::core::ffi::c_int,
-    ) -> ::core::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn zmq_recviov(
-        s_: *mut ::core::ffi::c_void,
-        iov_: *mut iovec,
-        count_: *mut usize,
-        flags_: ::core::ffi::c_int,
-    ) -> ::core::ffi::c_int;
-}
 unsafe extern "C" {
     pub fn zmq_z85_encode(
         dest_: *mut ::core::ffi::c_char,
@@ -473,24 +451,6 @@ unsafe extern "C" {
         z85_public_key_: *mut ::core::ffi::c_char,
         z85_secret_key_: *const ::core::ffi::c_char,
     ) -> ::core::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn zmq_atomic_counter_new() -> *mut ::core::ffi::c_void;
-}
-unsafe extern "C" {
-    pub fn zmq_atomic_counter_set(counter_: *mut ::core::ffi::c_void, value_: ::core::ffi::c_int);
-}
-unsafe extern "C" {
-    pub fn zmq_atomic_counter_inc(counter_: *mut ::core::ffi::c_void) -> ::core::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn zmq_atomic_counter_dec(counter_: *mut ::core::ffi::c_void) -> ::core::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn zmq_atomic_counter_value(counter_: *mut ::core::ffi::c_void) -> ::core::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn zmq_atomic_counter_destroy(counter_p_: *mut *mut ::core::ffi::c_void);
 }
 pub type zmq_timer_fn = ::core::option::Option<
     unsafe extern "C" fn(timer_id: ::core::ffi::c_int, arg: *mut ::core::ffi::c_void),
@@ -533,27 +493,4 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn zmq_timers_execute(timers: *mut ::core::ffi::c_void) -> ::core::ffi::c_int;
-}
-unsafe extern "C" {
-    pub fn zmq_stopwatch_start() -> *mut ::core::ffi::c_void;
-}
-unsafe extern "C" {
-    pub fn zmq_stopwatch_intermediate(watch_: *mut ::core::ffi::c_void) -> ::core::ffi::c_ulong;
-}
-unsafe extern "C" {
-    pub fn zmq_stopwatch_stop(watch_: *mut ::core::ffi::c_void) -> ::core::ffi::c_ulong;
-}
-unsafe extern "C" {
-    pub fn zmq_sleep(seconds_: ::core::ffi::c_int);
-}
-pub type zmq_thread_fn =
-    ::core::option::Option<unsafe extern "C" fn(arg1: *mut ::core::ffi::c_void)>;
-unsafe extern "C" {
-    pub fn zmq_threadstart(
-        func_: zmq_thread_fn,
-        arg_: *mut ::core::ffi::c_void,
-    ) -> *mut ::core::ffi::c_void;
-}
-unsafe extern "C" {
-    pub fn zmq_threadclose(thread_: *mut ::core::ffi::c_void);
 }

@@ -1,0 +1,15 @@
+//! Passes on to `src/build_info.rs` what the build of zmq-sys-wrap found out.
+
+use std::env;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    for (told, passed_on) in [
+        ("DEP_ZMQ_VERSION", "IRONHOUSE_LIBZMQ_VERSION"),
+        ("DEP_ZMQ_ORIGIN", "IRONHOUSE_LIBZMQ_ORIGIN"),
+    ] {
+        if let Ok(value) = env::var(told) {
+            println!("cargo::rustc-env={passed_on}={value}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Every check that a change must pass, in order; there is no other list.
+#
+#   ci/check.sh              all of them
+#   ci/check.sh fmt clippy   the named ones
+#
+# Needs, as Debian names them: libzmq3-dev libsodium-dev pkg-config g++ make, libczmq-dev and python3-zmq (real peers),
+# valgrind and libc6-dbg, and Rust 1.85 as /usr/bin/cargo (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*);
+# IRONHOUSE_OLDEST_RUST names another folder that holds cargo and rustc. A missing one fails: nothing is skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. ci/steps.sh
+
+all=(lock fmt vendored clippy test interop all_features linkage doc valgrind oldest_rust)
+
+check_lock() {
+  cargo metadata --locked --format-version 1 >/dev/null
+}
+
+check_fmt() {
+  cargo fmt --all --check
+}
+
+# The embedded libraries, even where the system's are installed.
+check_vendored() {
+  local -x LIBZMQ_NO_PKG_CONFIG=1
+  cargo test --locked --features vendored --package zmq-sys-wrap
+  cargo run --locked --features vendored --example ironhouse
+  libraries_of ironhouse >target/linkage
+  if grep -E 'libzmq|libsodium' target/linkage; then
+    echo "the embedded libraries are in the program, and yet it loads those above" >&2
+    return 1
+  fi
+}
+
+check_clippy() {
+  cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+}
+
+check_test() {
+  cargo test --locked --workspace
+}
+
+# Against CZMQ, pyzmq and plain C programs.
+check_interop() {
+  cargo test --locked --test it -- --ignored
+}
+
+check_all_features() {
+  cargo test --locked --workspace --all-features
+}
+
+# One libzmq in a process: the system's.
+check_linkage() {
+  cargo build --locked --example ironhouse
+  libraries_of ironhouse >target/linkage
+  grep -E 'libzmq|libsodium' target/linkage
+  [ "$(grep -c libzmq target/linkage)" -eq 1 ]
+  [ "$(grep -c libsodium target/linkage)" -eq 1 ]
+}
+
+check_doc() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
+}
+
+# The library's own tests and those with sockets. Fewer random cases: valgrind runs them fifty times slower.
+check_valgrind() {
+  local program
+  cargo test --locked --lib --test it --no-run --message-format=json |
+    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >target/test-programs
+  [ -s target/test-programs ]
+  while read -r program; do
+    echo "$program"
+    PROPTEST_CASES=8 valgrind --quiet --error-exitcode=9 --fair-sched=yes \
+      --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+      "$program" --quiet
+  done <target/test-programs
+}
+
+# The library as its users build it, without dev-dependencies, on the oldest Rust it promises.
+check_oldest_rust() {
+  local rust=${IRONHOUSE_OLDEST_RUST:-/usr/bin}
+  "$rust/cargo" --version
+  "$rust/rustc" --version | grep -F 'rustc 1.85.'
+  RUSTC=$rust/rustc CARGO_TARGET_DIR=target/oldest "$rust/cargo" check --locked --lib --package ironhouse
+}
+
+# The shared libraries that an example loads.
+libraries_of() {
+  ldd "${CARGO_TARGET_DIR:-target}/debug/examples/$1"
+}
+
+for name in "${@:-${all[@]}}"; do
+  if ! declare -F "check_$name" >/dev/null; then
+    echo "ci/check.sh: no check is called $name; there are: ${all[*]}" >&2
+    exit 2
+  fi
+done
+mkdir -p target
+for name in "${@:-${all[@]}}"; do
+  step "$name" "check_$name"
+done
+printf '\npassed in %d s: %s\n' "$SECONDS" "${*:-${all[*]}}"

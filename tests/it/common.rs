@@ -1,0 +1,80 @@
+//! What all tests share: deadlines, endpoints, folders.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use ironhouse::socket::{Context, Socket, SocketType};
+
+/// Upper bound of what takes milliseconds on an idle machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// Runs `body` in a thread of its own, and fails the test if it has not ended after `deadline`.
+#[track_caller]
+pub fn within<T: Send + 'static>(
+    deadline: Duration,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let test = thread::current().name().unwrap_or("test").to_owned();
+    let (done, ended) = channel();
+    let body = thread::Builder::new()
+        .name(test.clone())
+        .spawn(move || {
+            let result = body();
+            let _ = done.send(());
+            result
+        })
+        .unwrap();
+    match ended.recv_timeout(deadline) {
+        Err(RecvTimeoutError::Timeout) => panic!("{test}: not done after {deadline:?}"),
+        // Disconnected: it panicked, and `join` hands the panic on.
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+            body.join().unwrap_or_else(|panic| resume_unwind(panic))
+        }
+    }
+}
+
+/// A name that nothing else in this process has, nor another run of the tests at the same time.
+pub fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{what}-{}-{number}", std::process::id())
+}
+
+/// A folder that goes with the returned value.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// An endpoint to bind to over `transport`: `tcp` with a port of the system's choice, `ipc` or `inproc` by a name of its own.
+pub fn endpoint(transport: &str) -> String {
+    match transport {
+        "tcp" => "tcp://127.0.0.1:*".into(),
+        // An abstract name: it leaves no file behind.
+        "ipc" => format!("ipc://@{}", unique("ironhouse")),
+        "inproc" => format!("inproc://{}", unique("test")),
+        other => panic!("no endpoint for {other}"),
+    }
+}
+
+/// A socket bound to a port of the system's choice, and its endpoint.
+pub fn bound(context: &Context, kind: SocketType) -> (Socket, String) {
+    let socket = context.socket(kind).open().unwrap();
+    let endpoint = socket.bind(&endpoint("tcp")).unwrap();
+    (socket, endpoint)
+}
+
+/// Two sockets of `context`, the first bound and the second connected to it.
+pub fn connected(
+    context: &Context,
+    transport: &str,
+    (binds, connects): (SocketType, SocketType),
+) -> (Socket, Socket) {
+    let server = context.socket(binds).open().unwrap();
+    let endpoint = server.bind(&endpoint(transport)).unwrap();
+    let client = context.socket(connects).open().unwrap();
+    client.connect(&endpoint).unwrap();
+    (server, client)
+}

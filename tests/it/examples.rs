@@ -1,0 +1,143 @@
+//! The examples: each is run as it stands, and must end well within five seconds of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::common::{SOON, folder, within};
+
+#[path = "../../examples/grasslands.rs"]
+mod grasslands;
+#[path = "../../examples/ironhouse.rs"]
+mod ironhouse;
+#[path = "../../examples/stonehouse.rs"]
+mod stonehouse;
+#[path = "../../examples/strawhouse.rs"]
+mod strawhouse;
+#[path = "../../examples/woodhouse.rs"]
+mod woodhouse;
+
+#[test]
+fn the_five_patterns_do_what_they_say() {
+    let patterns = [
+        grasslands::main,
+        strawhouse::main,
+        woodhouse::main,
+        stonehouse::main,
+        ironhouse::main,
+    ];
+    for pattern in patterns {
+        within(SOON, pattern).unwrap();
+    }
+}
+
+/// An example that was built beside this test, as `cargo test` does.
+fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let path: PathBuf = tests
+        .parent()
+        .and_then(|deps| deps.parent())
+        .unwrap()
+        .join("examples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run cargo build --examples first",
+        path.display()
+    );
+    Command::new(path)
+}
+
+/// A running server; ended with the test.
+struct Server {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Server {
+    fn line(&self) -> String {
+        self.lines.recv_timeout(SOON).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn over_two_terminals_a_certificate_copied_in_admits_and_removed_refuses() {
+    within(SOON, || {
+        let folder = folder();
+        let mut process = example("ironhouse_server")
+            .args([
+                folder.path().to_str().unwrap(),
+                "tcp://127.0.0.1:*",
+                "127.0.0.0/8",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            output
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        let server = Server { process, lines };
+        let listening = server.line();
+        let endpoint = listening
+            .strip_prefix("listening at ")
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap()
+            .to_owned();
+        let client = || -> Output {
+            example("ironhouse_client")
+                .arg(folder.path())
+                .arg(&endpoint)
+                .output()
+                .unwrap()
+        };
+
+        let stranger = client();
+        assert_eq!(stranger.status.code(), Some(1));
+        let reason = String::from_utf8(stranger.stderr).unwrap();
+        assert!(
+            reason.contains("not admitted") && reason.contains("status 400"),
+            "{reason}"
+        );
+        assert!(server.line().starts_with("REFUSED CURVE from 127.0.0.1"));
+
+        let copy = folder.path().join("clients/client");
+        std::fs::copy(folder.path().join("client"), &copy).unwrap();
+        let friend = client();
+        assert!(friend.status.success(), "{friend:?}");
+        assert_eq!(
+            String::from_utf8(friend.stdout).unwrap(),
+            "Server answers \"World\"\n"
+        );
+        // Printed by two threads, so in either order.
+        let mut lines = [server.line(), server.line()];
+        lines.sort();
+        assert!(
+            lines[0].starts_with("ADMITTED CURVE from 127.0.0.1"),
+            "{lines:?}"
+        );
+        assert_eq!(lines[1], "Client says \"Hello\"");
+
+        std::fs::remove_file(&copy).unwrap();
+        assert_eq!(client().status.code(), Some(1));
+        let refused = server.line();
+        assert!(
+            refused.starts_with("REFUSED") && refused.ends_with("no certificate with this key"),
+            "{refused}"
+        );
+    });
+}
