@@ -4,7 +4,6 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs::{self, Metadata, ReadDir};
-use std::hash::BuildHasher;
 use std::io::{self, ErrorKind};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::os::unix::ffi::OsStrExt;
@@ -12,13 +11,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::certificate::Certificate;
 use super::events::Source;
-use super::file::{self, FileProblem};
+use super::file::FileProblem;
 use super::holders::Holders;
 use super::keys::PublicKey;
+use super::mark::Mark;
 use super::pass::Pass;
 use super::trail::Trail;
 use super::watcher::Shared;
@@ -34,32 +33,6 @@ const MAX_DIRECTORIES: usize = 100_000;
 fn ignored(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b".") || name.ends_with(b"~") || name.ends_with(b".tmp")
-}
-
-/// A file's identity, size and times in eight bytes, without alignment: there is one for each of a million files.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Mark([u8; 8]);
-
-impl Mark {
-    /// Equal to no file: read it again next time.
-    const UNSETTLED: Self = Self([0; 8]);
-
-    fn of(meta: &Metadata, seed: &RandomState) -> Self {
-        // A change within the same tick of the file system's clock leaves no trace in the times, so a file that was changed
-        // just now is looked at once more. Ticks are 10 ms at most; file systems without fractions count in 1 or 2 seconds.
-        let tick = match meta.ctime_nsec() {
-            0 => Duration::from_secs(3),
-            _ => Duration::from_millis(50),
-        };
-        let changed = Duration::new(
-            u64::try_from(meta.ctime()).unwrap_or(0),
-            u32::try_from(meta.ctime_nsec()).unwrap_or(0),
-        );
-        match SystemTime::now().duration_since(UNIX_EPOCH + changed) {
-            Ok(age) if age >= tick => Self(seed.hash_one(file::Stamp::from(meta)).to_ne_bytes()),
-            _ => Self::UNSETTLED,
-        }
-    }
 }
 
 struct File {
@@ -242,6 +215,7 @@ impl Tree {
             if meta.as_ref().is_err_and(gone) {
                 self.leave(&path);
                 self.drop_file(directory, name);
+                self.shared.clear_problem(&path);
                 return None;
             }
         }
@@ -333,6 +307,7 @@ impl Tree {
     /// Makes a directory part of the tree, empty until a pass lists it.
     fn enter(&mut self, path: PathBuf, real: PathBuf, identity: (u64, u64)) {
         self.leave(&path);
+        self.shared.clear_problem(&path);
         let circle = path.ancestors().skip(1).any(|above| {
             self.directories
                 .get(above)
@@ -359,9 +334,9 @@ impl Tree {
 
     /// Takes a directory and all below it out of the tree.
     fn leave(&mut self, path: &Path) {
-        self.shared.clear_problem(path);
         self.empty(path);
         if let Some(known) = self.directories.remove(path) {
+            self.shared.clear_problem(path);
             self.abandon(path, &known);
         }
     }

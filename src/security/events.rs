@@ -209,6 +209,8 @@ pub(crate) struct Bell {
     round: u64,
     /// When it was rung, while it has not been heard.
     rung: Option<Instant>,
+    /// Rung since it was last asked whether it is idle.
+    used: bool,
 }
 
 impl Bell {
@@ -223,6 +225,7 @@ impl Bell {
             directory,
             round: 0,
             rung: None,
+            used: false,
         })
     }
 
@@ -231,6 +234,7 @@ impl Bell {
         self.round += 1;
         fs::File::create_new(self.clapper())?;
         self.rung = Some(Instant::now());
+        self.used = true;
         Ok(())
     }
 
@@ -252,6 +256,12 @@ impl Bell {
         self.rung
     }
 
+    /// Whether it can be put away: a process that is killed leaves none behind if it has not been asked anything for a while.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        !std::mem::take(&mut self.used) && self.rung.is_none()
+    }
+
+    /// Does not wait for the last ring any longer.
     pub(crate) fn forget(&mut self) {
         if self.rung.take().is_some() {
             let _ = fs::remove_file(self.clapper());
@@ -311,5 +321,28 @@ mod tests {
         assert!(matches!(messages.try_recv(), Ok(Message::Lost)));
         forward(Err(notify::Error::generic("x")), &queue, &shared);
         assert!(matches!(messages.try_recv(), Ok(Message::Lost)));
+    }
+
+    #[test]
+    fn bell_is_private_hears_its_last_ring_alone_and_leaves_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let mut source = Source::new(Arc::new(Shared::new()));
+        let mut bell = Bell::new(&mut source).unwrap();
+        let directory = bell.directory.clone();
+        let mode = fs::metadata(&directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+        assert!(bell.is_idle());
+        bell.ring().unwrap();
+        let (first, early) = (bell.clapper(), bell.rung());
+        assert!(first.exists() && early.is_some() && !bell.is_idle());
+        bell.forget();
+        bell.ring().unwrap();
+        assert_eq!(bell.hears(Path::new("/elsewhere")), None);
+        assert_eq!(bell.hears(&first), Some(false));
+        assert_eq!(bell.hears(&bell.clapper()), Some(true));
+        assert_eq!(bell.hears(&bell.clapper()), Some(false));
+        assert!(!bell.is_idle() && bell.is_idle());
+        bell.remove(&mut source);
+        assert!(!directory.exists() && source.watched.is_empty());
     }
 }

@@ -11,6 +11,7 @@ mod generation;
 mod handler;
 mod holders;
 mod keys;
+mod mark;
 mod mechanism;
 mod pass;
 mod passwords;

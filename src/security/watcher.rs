@@ -357,11 +357,15 @@ impl<'a> State<'a> {
             return true;
         }
         // Not made yet, or swept away with other temporary files.
-        if let Some(old) = self.bell.take() {
-            old.remove(self.tree.source());
-        }
+        self.put_away_bell();
         self.bell = Bell::new(self.tree.source()).ok();
         self.bell.as_mut().is_some_and(|bell| bell.ring().is_ok())
+    }
+
+    fn put_away_bell(&mut self) {
+        if let Some(bell) = self.bell.take() {
+            bell.remove(self.tree.source());
+        }
     }
 
     /// Looks where events do not reach: the root may have moved with a directory above it.
@@ -418,6 +422,9 @@ impl<'a> State<'a> {
         }
         if now >= self.next_tick {
             self.next_tick = now + TICK;
+            if self.bell.as_mut().is_some_and(Bell::is_idle) {
+                self.put_away_bell();
+            }
             self.tree.refresh(Path::new(""));
             self.tree.publish();
         }
