@@ -139,10 +139,12 @@ mod tests {
         let (release, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
         let (tx, rx) = mpsc::channel();
+        let (started, running) = mpsc::channel();
         let mut taken = 0;
         loop {
-            let (held, tx) = (held.clone(), tx.clone());
+            let (held, tx, started) = (held.clone(), tx.clone(), started.clone());
             let job = move || {
+                started.send(()).unwrap();
                 let _ = held.lock().unwrap().recv();
                 tx.send(()).unwrap();
             };
@@ -153,9 +155,12 @@ mod tests {
         }
         // Threads may or may not have taken their first job when the queue was found full.
         assert!((QUEUE..=QUEUE + THREADS).contains(&taken), "{taken}");
+        running.recv_timeout(Duration::from_secs(10)).unwrap();
         drop(release);
         drop(workers);
-        drop(tx);
-        assert!(rx.iter().count() >= 1);
+        drop((tx, started));
+        let ran = rx.iter().count();
+        assert_eq!(ran, 1 + running.iter().count());
+        assert!(ran < taken, "{ran} of {taken}");
     }
 }
