@@ -383,7 +383,7 @@ fn a_shutdown_ends_a_checked_connection_in_waiting() {
             let socket = context.socket(SocketType::Req);
             move || socket.connect_checked(&at, 10 * SOON).map(drop)
         });
-        listener.accept().unwrap();
+        let _kept = listener.accept().unwrap();
         context.shutdown().unwrap();
         assert!(matches!(waiting.join().unwrap(), Err(Error::Terminated)));
     });
