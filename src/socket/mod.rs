@@ -88,8 +88,9 @@ impl Socket {
     #[doc(alias = "zmq_bind")]
     pub fn bind(&self, endpoint: &str) -> Result<String> {
         self.check_transport(endpoint)?;
-        self.raw
-            .bind(&c_string("endpoint", endpoint)?)
+        let text = c_string("endpoint", endpoint)?;
+        self.monitor
+            .explain_bind(|| self.raw.bind(&text))
             .map_err(|e| e.on(endpoint))?;
         if endpoint.starts_with("inproc://") {
             return Ok(endpoint.to_owned()); // may be longer than any option's value

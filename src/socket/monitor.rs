@@ -214,6 +214,27 @@ impl Hub {
         Ok(Monitor(running.readers.tap()))
     }
 
+    /// Runs `bind`, and finds out why it failed where libzmq has forgotten that: the report it makes of the failure to a
+    /// monitor may overwrite the error number by `EAGAIN`, which is none of `zmq_bind`'s own.
+    pub(super) fn explain_bind(&self, bind: impl FnOnce() -> Result<()>) -> Result<()> {
+        let reports = self.0.borrow().as_ref().map(|r| r.readers.tap());
+        let result = bind();
+        let (Err(Error::Again), Some(reports)) = (&result, reports) else {
+            return result;
+        };
+        // The report was made before `bind` returned: the time-out is for a context that was shut down meanwhile.
+        while let Ok(Some(event)) = reports.next(Some(Duration::from_secs(1))) {
+            if let EventKind::BindFailed(errno) = event.kind {
+                return Err(Error::Zmq {
+                    call: "zmq_bind",
+                    on: "".into(),
+                    errno,
+                });
+            }
+        }
+        result
+    }
+
     /// Ends the reports, before `socket` is closed: one that found nobody reading would stall libzmq.
     pub(super) fn stop(&self, socket: &RawSocket) {
         let Some(running) = self.0.take() else {

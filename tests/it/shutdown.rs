@@ -28,6 +28,13 @@ fn marked(number: i32) -> (Context, String) {
     (context, format!("{number}/"))
 }
 
+/// A thread gets its name some time after it was started.
+fn wait_until_there(prefix: &str) {
+    while threads_named(prefix) < 2 {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// An ended thread may be listed for a moment longer.
 fn wait_until_gone(prefix: &str) {
     while threads_named(prefix) != 0 {
@@ -196,10 +203,7 @@ fn the_last_handle_ends_the_threads_of_its_context() {
         assert_eq!(threads_named(&prefix), 0);
         let (server, _) = bound(&context, SocketType::Rep);
         let clone = context.clone();
-        // A thread of libzmq names itself, some time after it was started.
-        while threads_named(&prefix) < 2 {
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until_there(&prefix);
         drop(context);
         let other = clone.socket(SocketType::Rep).open().unwrap();
         drop((server, clone));
