@@ -28,7 +28,7 @@ pub enum HandshakeProblem {
     },
     /// The server closed the connection during the handshake.
     #[error(
-        "the server closed the connection during the handshake ({0}): a wrong server key, a key pair of ours that does not match, or a server without an authenticator"
+        "the server closed the connection during the handshake ({0}): a wrong server key, a key pair of ours that does not match, another security mechanism, or a server without an authenticator"
     )]
     Closed(Errno),
     /// The two peers have different mechanisms.

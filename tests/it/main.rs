@@ -10,6 +10,7 @@
 mod authenticator;
 mod common;
 mod examples;
+mod interop;
 mod mechanism;
 mod monitor;
 mod options;
