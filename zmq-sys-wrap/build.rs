@@ -85,11 +85,11 @@ fn link_system(wanted: &[&Wanted]) -> Result<Outcome, String> {
         includes: Vec::new(),
     };
     for library in wanted {
-        #[cfg(feature = "vendored")]
-        shadow_embedded(library)?;
         let found = Config::new()
             .probe(library.name)
             .map_err(|error| brief(&error))?;
+        #[cfg(feature = "vendored")]
+        shadow_embedded(library, &found)?;
         if library.name == ZMQ.name {
             outcome.version = Some(found.version);
         }
@@ -101,9 +101,9 @@ fn link_system(wanted: &[&Wanted]) -> Result<Outcome, String> {
 /// Keeps a bare `-lsodium` from taking the embedded copy: it was built all the same, and cargo has the linker search
 /// build folders before the system's. So a build folder of ours, searched first, holds a link to the system's library.
 #[cfg(feature = "vendored")]
-fn shadow_embedded(library: &Wanted) -> Result<(), String> {
-    let folder = out_dir()?.join("system");
-    let found = probe(library).map_err(|error| brief(&error))?;
+fn shadow_embedded(library: &Wanted, found: &Library) -> Result<(), String> {
+    let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
+    let folder = PathBuf::from(out).join("system");
     for path in &found.link_paths {
         for extension in ["so", "dylib"] {
             let name = format!("{}.{extension}", library.name);
@@ -125,13 +125,6 @@ fn shadow_embedded(library: &Wanted) -> Result<(), String> {
     }
     println!("cargo::rustc-link-search=native={}", folder.display());
     Ok(())
-}
-
-#[cfg(feature = "vendored")]
-fn out_dir() -> Result<PathBuf, String> {
-    env::var_os("OUT_DIR")
-        .map(PathBuf::from)
-        .ok_or_else(|| "OUT_DIR is not set".into())
 }
 
 #[cfg(feature = "vendored")]

@@ -36,15 +36,19 @@ fn libsodium_declarations_match_the_header() {
     compile("sodium", &c).unwrap();
 }
 
-/// Its name is hidden in the stable header, the option is not.
+/// Their names are hidden in the stable header, the options are not.
 #[test]
-fn zap_enforce_domain_is_the_draft_header_number() {
+fn hidden_options_have_the_numbers_of_the_draft_header() {
     let c = format!(
-        "#define ZMQ_BUILD_DRAFT_API\n#include <zmq.h>\n{}",
+        "#define ZMQ_BUILD_DRAFT_API\n#include <zmq.h>\n{}{}",
         assertion(
             "ZMQ_ZAP_ENFORCE_DOMAIN",
             &format!("ZMQ_ZAP_ENFORCE_DOMAIN == {}", zmq::ZMQ_ZAP_ENFORCE_DOMAIN)
-        )
+        ),
+        assertion(
+            "ZMQ_ZERO_COPY_RECV",
+            &format!("ZMQ_ZERO_COPY_RECV == {}", zmq::ZMQ_ZERO_COPY_RECV)
+        ),
     );
     compile("draft", &c).unwrap();
 }
