@@ -163,7 +163,6 @@ impl AuditEvents {
 }
 
 /// Where the authenticator's thread puts its events.
-#[derive(Debug)]
 pub(crate) struct Audit(Fanout<AuditEvent>);
 
 impl Audit {

@@ -26,7 +26,6 @@ const ENDPOINT: &str = "inproc://zeromq.zap.01";
 const BATCH: usize = 256;
 
 /// A running ZAP handler. Shared by its authenticator, domains and secured sockets; ends with the last of them.
-#[derive(Debug)]
 pub(crate) struct Handler {
     shared: Arc<Shared>,
     context: Context,
@@ -36,21 +35,19 @@ pub(crate) struct Handler {
 }
 
 /// What the handler's owners and its thread share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     policies: RwLock<Policies>,
     pub(crate) audit: Audit,
     inbox: Inbox,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Policies {
     domains: HashMap<Arc<str>, Arc<Policy>>,
     fallback: Option<Arc<Policy>>,
 }
 
 /// What other threads have for the ZAP thread.
-#[derive(Debug)]
 struct Inbox {
     notes: Mutex<Vec<Note>>,
     wake: UnixStream,
@@ -63,12 +60,6 @@ enum Note {
     Current(Frames),
     /// A test wants to see what becomes of a dead thread.
     Crash,
-}
-
-impl std::fmt::Debug for Note {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Note")
-    }
 }
 
 impl Handler {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Socket;
 use super::monitor::{EventKind, Monitor, ProtocolError};
+use super::{Socket, options};
 use crate::error::{Errno, Error, Result};
 
 /// Why a connection was not made or not secured, as far as the wire tells.
@@ -89,6 +89,8 @@ fn watch(socket: &Socket, monitor: &Monitor, endpoint: &str, timeout: Duration) 
             _ => {}
         }
     };
+    // A shutdown ends handshakes too, and is the better reason.
+    socket.get(options::EVENTS)?;
     Err(Error::Handshake {
         endpoint: endpoint.to_owned(),
         problem,

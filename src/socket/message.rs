@@ -13,7 +13,8 @@ use crate::ffi::message::RawMessage;
 /// One frame: what the program made, to send, or what a socket received, with what is known of its sender.
 ///
 /// A frame made here is plain bytes, taken over without a copy from `Vec<u8>`, `String` or [`Bytes`]. Cloning a message
-/// never copies its content.
+/// never copies its content. What a sent frame was made of is freed by whoever is the last to use it, often a thread of libzmq: the
+/// owner behind a [`Bytes`] must neither panic nor be the last to hold a [`Context`](super::Context) when it is dropped.
 #[doc(alias = "zmq_msg_t")]
 #[doc(alias = "zframe_t")]
 #[derive(Default)]

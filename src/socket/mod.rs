@@ -82,12 +82,13 @@ impl Socket {
     /// system resolved it.
     ///
     /// # Errors
-    /// [`Error::Zmq`] with the endpoint; [`Error::InvalidOption`] where the socket has a mechanism that the transport does not carry.
+    /// [`Error::Zmq`] with the endpoint; [`Error::InvalidOption`] for a port above 65535, and where the socket has a mechanism that the
+    /// transport does not carry.
     ///
     /// Source: `zmq_bind(3)`.
     #[doc(alias = "zmq_bind")]
     pub fn bind(&self, endpoint: &str) -> Result<String> {
-        self.check_transport(endpoint)?;
+        self.check_endpoint(endpoint)?;
         let text = c_string("endpoint", endpoint)?;
         self.monitor
             .explain_bind(|| self.raw.bind(&text))
@@ -109,7 +110,7 @@ impl Socket {
     /// Source: `zmq_connect(3)`.
     #[doc(alias = "zmq_connect")]
     pub fn connect(&self, endpoint: &str) -> Result<()> {
-        self.check_transport(endpoint)?;
+        self.check_endpoint(endpoint)?;
         self.raw
             .connect(&c_string("endpoint", endpoint)?)
             .map_err(|e| e.on(endpoint))
@@ -363,20 +364,28 @@ impl Socket {
         Ok(frames)
     }
 
-    /// Refuses, on a socket with a mechanism, the transports that would silently do without it.
-    fn check_transport(&self, endpoint: &str) -> Result<()> {
-        if self.keep_alive.is_none() {
-            return Ok(());
+    /// Refuses what libzmq would accept silently: a port that does not exist, of which it takes the lower 16 bits; and, on a socket
+    /// with a mechanism, a transport that does without it.
+    fn check_endpoint(&self, endpoint: &str) -> Result<()> {
+        let (transport, address) = endpoint.split_once("://").unwrap_or_default();
+        let refuse = |reason| {
+            Err(Error::InvalidOption {
+                name: "endpoint",
+                reason,
+            })
+        };
+        let port = address.rsplit(':').next().unwrap_or_default();
+        if transport == "tcp" && port.parse::<u64>().is_ok_and(|port| port > u16::MAX.into()) {
+            return refuse(format!(
+                "{endpoint:?}: there is no port {port}; the last is 65535"
+            ));
         }
-        let transport = endpoint.split("://").next().unwrap_or_default();
         match transport {
             "tcp" | "ipc" | "tipc" | "vmci" | "ws" | "wss" => Ok(()),
-            _ => Err(Error::InvalidOption {
-                name: "endpoint",
-                reason: format!(
-                    "{endpoint:?}: the transport {transport:?} carries no security mechanism, and this socket has one; use tcp or ipc, or a socket without a mechanism"
-                ),
-            }),
+            _ if self.keep_alive.is_none() => Ok(()),
+            _ => refuse(format!(
+                "{endpoint:?}: this socket has a security mechanism, which {transport:?} does not carry; use tcp or ipc, or a socket without a mechanism"
+            )),
         }
     }
 }

@@ -385,7 +385,8 @@ fn a_shutdown_ends_a_checked_connection_in_waiting() {
         });
         let _kept = listener.accept().unwrap();
         context.shutdown().unwrap();
-        assert!(matches!(waiting.join().unwrap(), Err(Error::Terminated)));
+        let ended = waiting.join().unwrap();
+        assert!(matches!(ended, Err(Error::Terminated)), "{ended:?}");
     });
 }
 

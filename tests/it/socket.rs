@@ -85,6 +85,12 @@ fn bind_and_connect_errors_name_the_endpoint() {
         ] {
             check(result, ["endpoint", "NUL"]);
         }
+        // libzmq would take port 34463.
+        check(
+            second.bind("tcp://127.0.0.1:99999").map(drop),
+            ["99999", "65535"],
+        );
+        check(second.connect("tcp://[::1]:99999"), ["99999", "65535"]);
         let unknown = "tcp://127.0.0.1:9";
         check(second.unbind(unknown), ["zmq_unbind", unknown]);
         check(second.disconnect(unknown), ["zmq_disconnect", unknown]);

@@ -1,7 +1,5 @@
 //! The ZAP endpoint itself: requests made by hand, good and bad.
 
-use std::time::Duration;
-
 use ironhouse::security::{
     AuditEvent, Authenticator, CertificateStore, Cidr, CurvePolicy, PasswordFile, Policy, Reason,
     Refusal, SecretCertificate, StatusCode, ZapMechanism, ZapProblem,
@@ -371,7 +369,5 @@ fn a_flood_of_requests_is_answered_one_by_one_and_does_not_keep_the_thread_from_
         (0..2000).for_each(|_| assert_eq!(asker.reply()[3], "200"));
         (0..900).for_each(|_| asker.send(&head));
         drop(authenticator);
-        assert!(asker.0.get(ironhouse::socket::options::TYPE).is_ok());
-        std::hint::black_box(Duration::ZERO);
     });
 }
