@@ -69,9 +69,9 @@ pub enum Error {
         /// What is wrong with the value, and what it may be.
         reason: String,
     },
-    /// Not an IP address or CIDR block.
+    /// Not a rule on addresses.
     #[error(
-        "{0:?} is not an IP address or CIDR block (such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32)"
+        "{0:?} is not an IP address or block (such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32), nor uid:NUMBER or gid:NUMBER for peers over ipc"
     )]
     Address(String),
     /// Text that is not Z85 (RFC 32).

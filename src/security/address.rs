@@ -75,11 +75,54 @@ impl fmt::Debug for Cidr {
     }
 }
 
-/// A set of blocks. A look-up costs one step for each prefix length in it, whatever their number.
+/// A rule on where a peer comes from: a block of IP addresses (`10.0.0.0/8`), or, for peers over ipc, the user (`uid:1000`) or group
+/// (`gid:100`) of their process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressRule {
+    /// IP addresses.
+    Ip(Cidr),
+    /// A process's user, over ipc.
+    User(u32),
+    /// A process's group, over ipc.
+    Group(u32),
+}
+
+impl FromStr for AddressRule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let id = |digits: &str| number(digits).ok_or_else(|| Error::Address(text.into()));
+        match text.split_once(':') {
+            Some(("uid", digits)) => id(digits).map(Self::User),
+            Some(("gid", digits)) => id(digits).map(Self::Group),
+            _ => text.parse().map(Self::Ip),
+        }
+    }
+}
+
+impl From<Cidr> for AddressRule {
+    fn from(block: Cidr) -> Self {
+        Self::Ip(block)
+    }
+}
+
+impl fmt::Display for AddressRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(block) => block.fmt(f),
+            Self::User(uid) => write!(f, "uid:{uid}"),
+            Self::Group(gid) => write!(f, "gid:{gid}"),
+        }
+    }
+}
+
+/// A set of rules. A look-up costs one step for each prefix length in it, whatever their number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressSet {
     /// By prefix length.
     blocks: BTreeMap<u8, BTreeSet<IpNet>>,
+    users: BTreeSet<u32>,
+    groups: BTreeSet<u32>,
 }
 
 impl AddressSet {
@@ -88,59 +131,91 @@ impl AddressSet {
         Self::default()
     }
 
-    /// Adds a block; whether it was not there yet.
-    pub fn insert(&mut self, block: Cidr) -> bool {
-        let length = block.0.prefix_len();
-        self.blocks.entry(length).or_default().insert(block.0)
+    /// Adds a rule; whether it was not there yet.
+    pub fn insert(&mut self, rule: AddressRule) -> bool {
+        match rule {
+            AddressRule::Ip(Cidr(block)) => self
+                .blocks
+                .entry(block.prefix_len())
+                .or_default()
+                .insert(block),
+            AddressRule::User(uid) => self.users.insert(uid),
+            AddressRule::Group(gid) => self.groups.insert(gid),
+        }
     }
 
-    /// Removes exactly this block, not others that overlap with it; whether it was there.
-    pub fn remove(&mut self, block: &Cidr) -> bool {
-        let length = block.0.prefix_len();
-        let Some(blocks) = self.blocks.get_mut(&length) else {
+    /// Removes exactly this rule, not others that overlap with it; whether it was there.
+    pub fn remove(&mut self, rule: &AddressRule) -> bool {
+        let block = match rule {
+            AddressRule::Ip(Cidr(block)) => block,
+            AddressRule::User(uid) => return self.users.remove(uid),
+            AddressRule::Group(gid) => return self.groups.remove(gid),
+        };
+        let Some(blocks) = self.blocks.get_mut(&block.prefix_len()) else {
             return false;
         };
-        let removed = blocks.remove(&block.0);
+        let removed = blocks.remove(block);
         if blocks.is_empty() {
-            self.blocks.remove(&length);
+            self.blocks.remove(&block.prefix_len());
         }
         removed
     }
 
-    /// Whether the peer's IP address lies in one of the blocks; never for a peer without one.
+    /// Whether a rule names the peer's address.
     pub fn contains(&self, peer: &PeerAddress) -> bool {
-        peer.ip().is_some_and(|address| self.contains_ip(address))
+        self.matching(peer).is_some()
     }
 
-    fn contains_ip(&self, address: IpAddr) -> bool {
-        self.blocks.iter().any(|(&length, blocks)| {
-            IpNet::new(address, length).is_ok_and(|block| blocks.contains(&block.trunc()))
-        })
+    /// The widest rule that names the peer's address.
+    pub fn matching(&self, peer: &PeerAddress) -> Option<AddressRule> {
+        match peer {
+            PeerAddress::Ip { address, .. } => self.blocks.iter().find_map(|(&length, blocks)| {
+                let block = IpNet::new(*address, length).ok()?.trunc();
+                blocks
+                    .contains(&block)
+                    .then_some(AddressRule::Ip(Cidr(block)))
+            }),
+            PeerAddress::Ipc { gid, .. } if self.groups.contains(gid) => {
+                Some(AddressRule::Group(*gid))
+            }
+            PeerAddress::Ipc { uid, .. } if self.users.contains(uid) => {
+                Some(AddressRule::User(*uid))
+            }
+            _ => None,
+        }
     }
 
-    /// The blocks, widest first.
-    pub fn iter(&self) -> impl Iterator<Item = Cidr> {
-        self.blocks.values().flatten().copied().map(Cidr)
+    /// The rules: blocks, widest first, then users, then groups.
+    pub fn iter(&self) -> impl Iterator<Item = AddressRule> {
+        let blocks = self
+            .blocks
+            .values()
+            .flatten()
+            .map(|&block| AddressRule::Ip(Cidr(block)));
+        let users = self.users.iter().map(|&uid| AddressRule::User(uid));
+        blocks
+            .chain(users)
+            .chain(self.groups.iter().map(|&gid| AddressRule::Group(gid)))
     }
 
-    /// Whether there is no block.
+    /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.blocks.is_empty() && self.users.is_empty() && self.groups.is_empty()
     }
 }
 
-impl Extend<Cidr> for AddressSet {
-    fn extend<T: IntoIterator<Item = Cidr>>(&mut self, blocks: T) {
-        for block in blocks {
-            self.insert(block);
+impl<T: Into<AddressRule>> Extend<T> for AddressSet {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, rules: I) {
+        for rule in rules {
+            self.insert(rule.into());
         }
     }
 }
 
-impl FromIterator<Cidr> for AddressSet {
-    fn from_iter<T: IntoIterator<Item = Cidr>>(blocks: T) -> Self {
+impl<T: Into<AddressRule>> FromIterator<T> for AddressSet {
+    fn from_iter<I: IntoIterator<Item = T>>(rules: I) -> Self {
         let mut set = Self::new();
-        set.extend(blocks);
+        set.extend(rules);
         set
     }
 }
@@ -203,13 +278,14 @@ fn parse_ip(text: &str) -> Option<PeerAddress> {
     })
 }
 
+/// Digits alone: `parse` would take a sign.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
 /// `localhost:uid:gid:pid`; macOS leaves the last one empty.
 fn parse_ipc(text: &str) -> Option<PeerAddress> {
-    // `parse` alone would take a sign.
-    let number = |text: &str| {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<u32>().ok()).flatten()
-    };
     let mut parts = text.strip_prefix("localhost:")?.split(':');
     let (uid, gid, pid) = (parts.next()?, parts.next()?, parts.next()?);
     let pid = match pid {
@@ -347,13 +423,16 @@ mod tests {
     #[test]
     fn exactly_the_block_named_is_removed() {
         let mut set = set(&["10.0.0.0/8", "10.0.0.0/16"]);
-        assert!(!set.insert(block("10.9.9.9/8")));
-        assert!(!set.remove(&block("10.0.0.0/24")));
-        assert!(set.remove(&block("10.0.0.0/8")));
-        assert!(!set.remove(&block("10.0.0.0/8")));
+        assert!(!set.insert(block("10.9.9.9/8").into()));
+        assert!(!set.remove(&block("10.0.0.0/24").into()));
+        assert!(set.remove(&block("10.0.0.0/8").into()));
+        assert!(!set.remove(&block("10.0.0.0/8").into()));
         assert!(set.contains(&peer("10.0.0.1")) && !set.contains(&peer("10.1.0.1")));
-        assert_eq!(set.iter().collect::<Vec<_>>(), [block("10.0.0.0/16")]);
-        assert!(set.remove(&block("10.0.0.0/16")) && set.is_empty());
+        assert_eq!(
+            set.iter().collect::<Vec<_>>(),
+            [block("10.0.0.0/16").into()]
+        );
+        assert!(set.remove(&block("10.0.0.0/16").into()) && set.is_empty());
         assert_eq!(set, AddressSet::new());
     }
 

@@ -61,13 +61,19 @@ pub enum Reason {
     CallbackRefused,
     /// The application's callback asked it to try again.
     CallbackDeferred,
+    /// The application's callback answered that something broke.
+    CallbackFailed,
+    /// The application's callback dropped its [`Reply`](super::Reply) without an answer; the peer may try again.
+    CallbackSilent,
     /// The application's callback panicked; the peer may try again.
     CallbackPanicked,
     /// The application's callback answered metadata that cannot be sent; the peer may try again.
     CallbackMetadata,
-    /// Too many decisions wait for a callback; the peer may try again.
+    /// No decision was made before the authenticator's deadline; the peer may try again.
+    Late,
+    /// Too many decisions are waiting; the peer may try again.
     Overloaded,
-    /// The certificate store could not say in time whether it is current; the peer may try again.
+    /// The certificate store ended before it could say whether it is current; the peer may try again.
     StoreNotCurrent,
 }
 
@@ -83,14 +89,15 @@ impl fmt::Display for Reason {
             Reason::UnknownDomain => "no policy for this domain",
             Reason::CallbackRefused => "refused by the application",
             Reason::CallbackDeferred => "deferred by the application",
+            Reason::CallbackFailed => "the application failed to decide",
+            Reason::CallbackSilent => "the application's callback gave no answer",
             Reason::CallbackPanicked => "the application's callback panicked",
             Reason::CallbackMetadata => {
                 "the application's callback answered metadata that cannot be sent"
             }
+            Reason::Late => "no decision was made in time",
             Reason::Overloaded => "too many decisions are waiting",
-            Reason::StoreNotCurrent => {
-                "the certificate store could not be brought up to date in time"
-            }
+            Reason::StoreNotCurrent => "the certificate store ended",
         })
     }
 }
@@ -112,7 +119,7 @@ impl fmt::Display for Decision {
         let verdict = match self.status {
             StatusCode::Success => "ADMITTED",
             StatusCode::TemporaryError => "DEFERRED",
-            StatusCode::AuthenticationFailure => "REFUSED",
+            StatusCode::AuthenticationFailure | StatusCode::InternalError => "REFUSED",
         };
         // The names came from the peer: a control character must not reach a terminal or start a line of a log.
         write!(

@@ -6,13 +6,17 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::time::{Duration, Instant};
 
 use super::audit::{Audit, AuditEvent, Reason};
-use super::policy::{Judgement, Outcome, Policy, Question};
+use super::explain::{Explanation, PolicySource};
+use super::pending::Pending;
+use super::policy::{Judgement, Policy, Question};
+use super::store::CertificateStore;
+use super::verdict::Outcome;
 use super::workers::Workers;
-use super::zap::{Frames, StatusCode, ZapReply};
+use super::zap::{Frames, StatusCode, ZapReply, ZapRequest};
 use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::socket::{Context, Socket, SocketType, options};
@@ -39,6 +43,16 @@ pub(crate) struct Shared {
     policies: RwLock<Policies>,
     pub(crate) audit: Audit,
     inbox: Inbox,
+    limits: Limits,
+}
+
+/// How long and how wide decisions may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long a decision may take; then the peer is told to try again.
+    pub(crate) deadline: Duration,
+    /// Most callbacks at a time.
+    pub(crate) threads: usize,
 }
 
 #[derive(Default)]
@@ -54,16 +68,16 @@ struct Inbox {
 }
 
 enum Note {
-    /// A decision was made.
-    Answer(Frames, Outcome),
-    /// The store that did not know this request's key is current now: judge again.
-    Current(Frames),
+    /// The decision on this request.
+    Decided(u64, Outcome),
+    /// The stores that did not know this request's key are current now, or (false) ended.
+    Current(u64, bool),
     /// A test wants to see what becomes of a dead thread.
     Crash,
 }
 
 impl Handler {
-    pub(crate) fn start(context: &Context) -> Result<Self> {
+    pub(crate) fn start(context: &Context, limits: Limits) -> Result<Self> {
         let socket = context
             .socket(SocketType::Router)
             .set(options::LINGER, Some(Duration::ZERO))
@@ -83,13 +97,15 @@ impl Handler {
                 notes: Mutex::default(),
                 wake,
             },
+            limits,
         });
         let zap = Zap {
             socket,
             stopped,
             woken,
             shared: shared.clone(),
-            workers: Workers::new(),
+            workers: Workers::new(limits.threads, limits.deadline),
+            pending: Pending::new(limits.deadline),
         };
         let thread = os::spawn("ironhouse-zap", move || zap.run())?;
         Ok(Self {
@@ -140,6 +156,17 @@ impl Shared {
             .insert(name, Arc::new(policy));
     }
 
+    /// The same, made from the policy that is in force, which nobody else changes meanwhile.
+    pub(crate) fn update_domain(&self, name: &str, change: impl FnOnce(Policy) -> Policy) {
+        let mut policies = self
+            .policies
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(policy) = policies.domains.get_mut(name) {
+            *policy = Arc::new(change(Policy::clone(policy)));
+        }
+    }
+
     pub(crate) fn set_fallback(&self, policy: Policy) {
         self.policies
             .write()
@@ -152,12 +179,62 @@ impl Shared {
     }
 
     /// Whose policy it is, if anybody's. Decided upon without the lock, so that a slow decision delays no change.
-    fn policy(&self, domain: Option<&str>) -> Option<Arc<Policy>> {
+    fn policy(&self, domain: Option<&str>) -> (Option<Arc<Policy>>, PolicySource) {
         let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
-        domain
-            .and_then(|name| policies.domains.get(name))
-            .or(policies.fallback.as_ref())
-            .cloned()
+        match (
+            domain.and_then(|name| policies.domains.get(name)),
+            &policies.fallback,
+        ) {
+            (Some(policy), _) => (Some(policy.clone()), PolicySource::Domain),
+            (None, Some(policy)) => (Some(policy.clone()), PolicySource::Fallback),
+            (None, None) => (None, PolicySource::None),
+        }
+    }
+
+    /// What would become of a request, decided as in earnest but on this thread; callbacks and stores are asked.
+    pub(crate) fn explain(&self, request: &ZapRequest<'_>) -> Explanation {
+        let (policy, source) = self.policy(request.domain);
+        let mut steps = Vec::new();
+        let outcome = match policy {
+            Some(policy) => {
+                let mut judgement = policy.judge(request, &mut steps);
+                if let Judgement::NotInStores { stores, .. } = &judgement {
+                    let current = stores
+                        .iter()
+                        .all(|store| store.sync(self.limits.deadline).is_ok());
+                    steps.clear();
+                    judgement = if current {
+                        policy.judge(request, &mut steps)
+                    } else {
+                        Judgement::Decided(Outcome::fault(Reason::StoreNotCurrent))
+                    };
+                }
+                match judgement {
+                    Judgement::Decided(outcome)
+                    | Judgement::NotInStores {
+                        refused: outcome, ..
+                    } => outcome,
+                    Judgement::Ask(question) => self.ask_here(question),
+                }
+            }
+            None => Outcome::refused(StatusCode::AuthenticationFailure, Reason::UnknownDomain),
+        };
+        Explanation {
+            status: outcome.reply.status,
+            reason: outcome.reason,
+            policy: source,
+            steps,
+        }
+    }
+
+    fn ask_here(&self, question: Question) -> Outcome {
+        let (sink, answer) = mpsc::sync_channel(1);
+        let sink = move |outcome| drop(sink.try_send(outcome));
+        // A panic has answered already, by dropping its reply.
+        let _ = catch_unwind(AssertUnwindSafe(|| question.ask(sink)));
+        answer
+            .recv_timeout(self.limits.deadline)
+            .unwrap_or_else(|_| Outcome::fault(Reason::Late))
     }
 
     fn post(&self, note: Note) {
@@ -179,6 +256,7 @@ struct Zap {
     // Dropped in this order: what workers still answer goes nowhere once the socket is closed.
     socket: Socket,
     workers: Workers,
+    pending: Pending,
     stopped: UnixStream,
     woken: UnixStream,
     shared: Arc<Shared>,
@@ -199,11 +277,15 @@ impl Zap {
     fn serve(mut self) -> Result<()> {
         loop {
             let drained = self.read_requests()?;
-            if self.read_notes()? {
+            if self.read_notes()? | self.see_to_deadlines()? {
                 // Sending may have taken the signal of a new request: look again before waiting for the next one.
                 continue;
             }
-            let timeout = if drained { None } else { Some(Duration::ZERO) };
+            let timeout = match self.pending.deadline() {
+                _ if !drained => Some(Duration::ZERO),
+                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+                None => None,
+            };
             let fds = [
                 self.socket.event_fd()?,
                 self.stopped.as_fd(),
@@ -248,8 +330,20 @@ impl Zap {
         let any = !notes.is_empty();
         for note in notes {
             match note {
-                Note::Answer(frames, outcome) => self.answer(frames, outcome)?,
-                Note::Current(frames) => self.judge(frames, true)?,
+                Note::Decided(id, outcome) => {
+                    if let Some(frames) = self.pending.take(id) {
+                        self.answer(frames, outcome)?;
+                    }
+                }
+                Note::Current(id, current) => {
+                    if let Some(frames) = self.pending.take(id) {
+                        if current {
+                            self.judge(frames, true)?;
+                        } else {
+                            self.answer(frames, Outcome::fault(Reason::StoreNotCurrent))?;
+                        }
+                    }
+                }
                 #[allow(clippy::panic)]
                 Note::Crash => panic!("crashed by a test"),
             }
@@ -257,7 +351,17 @@ impl Zap {
         Ok(any)
     }
 
-    /// Decides, or has it decided; `current` says that the store has been brought up to date for this request.
+    /// Answers those whose decision did not come in time; whether there was any.
+    fn see_to_deadlines(&mut self) -> Result<bool> {
+        let mut any = false;
+        while let Some(frames) = self.pending.overdue() {
+            self.answer(frames, Outcome::fault(Reason::Late))?;
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Decides, or has it decided; `current` says that the stores have been brought up to date for this request.
     fn judge(&mut self, frames: Frames, current: bool) -> Result<()> {
         let request = match frames.request() {
             Ok(request) => request,
@@ -266,48 +370,67 @@ impl Zap {
                 return self.send(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
-        let Some(policy) = self.shared.policy(request.domain) else {
-            let reply = ZapReply::refusal(StatusCode::AuthenticationFailure);
-            return self.answer(
-                frames,
-                Outcome {
-                    reply,
-                    reason: Reason::UnknownDomain,
-                },
-            );
-        };
-        match policy.judge(&request) {
-            Judgement::Decided(outcome) => self.answer(frames, outcome),
-            Judgement::NotInStore { refused, .. } if current => self.answer(frames, refused),
-            Judgement::NotInStore { store, .. } => {
-                let shared = self.shared.clone();
-                store.when_current(Box::new(move |current| {
-                    shared.post(if current {
-                        Note::Current(frames)
-                    } else {
-                        Note::Answer(frames, Outcome::fault(Reason::StoreNotCurrent))
-                    });
-                }));
-                Ok(())
+        let judgement = match self.shared.policy(request.domain) {
+            (Some(policy), _) => policy.judge(&request, &mut ()),
+            (None, _) => {
+                let refused =
+                    Outcome::refused(StatusCode::AuthenticationFailure, Reason::UnknownDomain);
+                Judgement::Decided(refused)
             }
+        };
+        match judgement {
+            Judgement::Decided(outcome) => self.answer(frames, outcome),
+            Judgement::NotInStores { refused, .. } if current => self.answer(frames, refused),
+            Judgement::NotInStores { stores, .. } => self.wait_for_stores(frames, stores),
             Judgement::Ask(question) => self.ask(frames, question),
         }
     }
 
+    fn wait_for_stores(
+        &mut self,
+        frames: Frames,
+        stores: Vec<Arc<CertificateStore>>,
+    ) -> Result<()> {
+        let id = match self.pending.park(frames) {
+            Ok(id) => id,
+            Err(frames) => return self.answer(frames, Outcome::fault(Reason::Overloaded)),
+        };
+        // Each store answers once, and the last of them for all.
+        let state = Arc::new(Mutex::new((stores.len(), true)));
+        if stores.is_empty() {
+            self.shared.post(Note::Current(id, true));
+        }
+        for store in stores {
+            let (state, shared) = (state.clone(), Arc::downgrade(&self.shared));
+            store.when_current(Box::new(move |current| {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.0 -= 1;
+                state.1 &= current;
+                if let (0, all, Some(shared)) = (state.0, state.1, shared.upgrade()) {
+                    shared.post(Note::Current(id, all));
+                }
+            }));
+        }
+        Ok(())
+    }
+
     fn ask(&mut self, frames: Frames, question: Question) -> Result<()> {
-        let shared = self.shared.clone();
-        // Where the pool has no room the job comes back, and the frames with it.
-        let frames = Arc::new(Mutex::new(Some(frames)));
-        let asked = frames.clone();
-        let job = Box::new(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| question.ask()))
-                .unwrap_or_else(|_| Outcome::fault(Reason::CallbackPanicked));
-            if let Some(frames) = take(&asked) {
-                shared.post(Note::Answer(frames, outcome));
-            }
-        });
-        if self.workers.submit(job).is_err() {
-            if let Some(frames) = take(&frames) {
+        let id = match self.pending.park(frames) {
+            Ok(id) => id,
+            Err(frames) => return self.answer(frames, Outcome::fault(Reason::Overloaded)),
+        };
+        let shared = Arc::downgrade(&self.shared);
+        let job = move || {
+            let sink = move |outcome| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.post(Note::Decided(id, outcome));
+                }
+            };
+            // A panic has answered already, by dropping its reply.
+            let _ = catch_unwind(AssertUnwindSafe(|| question.ask(sink)));
+        };
+        if self.workers.submit(Box::new(job)).is_err() {
+            if let Some(frames) = self.pending.take(id) {
                 return self.answer(frames, Outcome::fault(Reason::Overloaded));
             }
         }
@@ -328,8 +451,4 @@ impl Zap {
             _ => Ok(()),
         }
     }
-}
-
-fn take(frames: &Mutex<Option<Frames>>) -> Option<Frames> {
-    frames.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

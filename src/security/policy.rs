@@ -3,14 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::address::{AddressSet, Cidr, PeerAddress};
+use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::audit::Reason;
+use super::explain::Trace;
 use super::keys::PublicKey;
 use super::passwords::PasswordFile;
 use super::store::CertificateStore;
-use super::zap::{Credential, Metadata, StatusCode, ZapProblem, ZapReply, ZapRequest};
+use super::verdict::{Callback, Outcome, Peer, Reply, Verdict};
+use super::zap::{Credential, Metadata, StatusCode, ZapRequest};
 
-/// Who may connect to the sockets of one domain, by address, mechanism and credential, in this order.
+/// Who may connect to the sockets of one domain: by address, mechanism and credential, in this order.
 ///
 /// A new policy refuses everybody; each method opens one door:
 ///
@@ -28,7 +30,20 @@ pub struct Policy {
     null: bool,
     plain: Option<Arc<PasswordFile>>,
     curve: Option<CurvePolicy>,
-    refusal: Refusal,
+    refusals: [Refusal; 4],
+}
+
+/// The rules of a policy, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// The peer's address must not be on the deny list.
+    DenyList,
+    /// The peer's address must be on the allow list, unless that is empty.
+    AllowList,
+    /// The policy must take the peer's mechanism.
+    Mechanism,
+    /// The peer's credential must be good.
+    Credential,
 }
 
 /// What a refused peer is told.
@@ -39,41 +54,19 @@ pub enum Refusal {
     #[default]
     Final,
     /// Status 300: the connection stays open and silent until the *server's* [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL)
-    /// ends; then libzmq's client connects again, for ever.
+    /// ends; then libzmq's client connects again, for ever. That option is the delay of the retry.
     Retry,
 }
 
 /// Which keys a [`Policy`] admits.
 #[derive(Clone)]
-pub struct CurvePolicy(Curve);
-
-type Callback = dyn Fn(&Peer) -> Verdict + Send + Sync;
+pub struct CurvePolicy(Keys);
 
 #[derive(Clone)]
-enum Curve {
-    AnyKey,
-    Store(Arc<CertificateStore>),
-    Callback(Arc<Callback>),
-}
-
-/// What a callback is told of a peer. Its key is proven: libzmq asks only after the peer has shown that it has the secret one.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Peer {
-    /// The domain of the socket that it wants to connect to.
-    pub domain: String,
-    /// Where it is.
-    pub address: PeerAddress,
-    /// Its public key.
-    pub key: PublicKey,
-}
-
-/// What a callback decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    status: StatusCode,
-    user_id: Option<String>,
-    metadata: Vec<(String, String)>,
+enum Keys {
+    Any,
+    Stores(Vec<Arc<CertificateStore>>),
+    Callback(Callback),
 }
 
 impl Policy {
@@ -84,16 +77,38 @@ impl Policy {
 
     /// Admits peers of these addresses only, and of those that other calls allow. Without any, the address does not matter.
     ///
-    /// A peer without an IP address (over ipc) is on no such list.
-    pub fn allow(mut self, block: Cidr) -> Self {
-        self.allow.insert(block);
+    /// Blocks of IP addresses name no peer over ipc, nor `uid:` and `gid:` one over IP: with either kind alone, the other peers are refused.
+    pub fn allow(mut self, rule: AddressRule) -> Self {
+        self.allow.insert(rule);
         self
     }
 
     /// Refuses peers of these addresses, whatever else allows them.
-    pub fn deny(mut self, block: Cidr) -> Self {
-        self.deny.insert(block);
+    pub fn deny(mut self, rule: AddressRule) -> Self {
+        self.deny.insert(rule);
         self
+    }
+
+    /// Takes back one [`allow`](Self::allow) of exactly this rule. With the last of them gone, the address does not matter.
+    pub fn remove_allow(mut self, rule: &AddressRule) -> Self {
+        self.allow.remove(rule);
+        self
+    }
+
+    /// Takes back one [`deny`](Self::deny) of exactly this rule.
+    pub fn remove_deny(mut self, rule: &AddressRule) -> Self {
+        self.deny.remove(rule);
+        self
+    }
+
+    /// The addresses that are allowed; all, where there is none.
+    pub fn allowed(&self) -> &AddressSet {
+        &self.allow
+    }
+
+    /// The addresses that are denied.
+    pub fn denied(&self) -> &AddressSet {
+        &self.deny
     }
 
     /// Admits peers without any credential, by their address alone: the NULL mechanism.
@@ -114,232 +129,230 @@ impl Policy {
         self
     }
 
-    /// What refused peers are told; [`Refusal::Final`] unless set.
+    /// What peers are told that any rule refuses; [`Refusal::Final`] unless set.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
-        self.refusal = refusal;
+        self.refusals = [refusal; 4];
         self
     }
 
-    /// Judges a request from what is in memory.
-    pub(crate) fn judge(&self, request: &ZapRequest<'_>) -> Judgement {
-        if self.deny.contains(&request.address) {
-            return self.refuse(Reason::AddressDenied);
+    /// What peers are told that this rule refuses.
+    pub fn refusal_by(mut self, rule: Rule, refusal: Refusal) -> Self {
+        let [deny, allow, mechanism, credential] = &mut self.refusals;
+        *match rule {
+            Rule::DenyList => deny,
+            Rule::AllowList => allow,
+            Rule::Mechanism => mechanism,
+            Rule::Credential => credential,
+        } = refusal;
+        self
+    }
+
+    /// Judges a request from what is in memory; `trace` is told of each rule asked.
+    pub(crate) fn judge(&self, request: &ZapRequest<'_>, trace: &mut impl Trace) -> Judgement {
+        let address = &request.address;
+        // What cannot be read cannot be compared: where addresses matter, it is none of the good ones.
+        let unreadable = matches!(address, PeerAddress::Unknown(_));
+        let denied = self.deny.matching(address);
+        let passed = denied.is_none() && (!unreadable || self.deny.is_empty());
+        trace.asked(Rule::DenyList, passed, || match denied {
+            Some(rule) => format!("{address} is denied by {rule}"),
+            None if !passed => format!("{address} cannot be compared with the deny list"),
+            None if self.deny.is_empty() => "the deny list is empty".into(),
+            None => format!("{address} is not on the deny list"),
+        });
+        if !passed {
+            return self.refuse(Rule::DenyList, Reason::AddressDenied);
         }
-        if !self.allow.is_empty() && !self.allow.contains(&request.address) {
-            return self.refuse(Reason::AddressNotAllowed);
+        let allowed = self.allow.matching(address);
+        let passed = self.allow.is_empty() || allowed.is_some();
+        trace.asked(Rule::AllowList, passed, || match allowed {
+            Some(rule) => format!("{address} is allowed by {rule}"),
+            None if passed => "the allow list is empty, so any address will do".into(),
+            None => format!("{address} is not on the allow list"),
+        });
+        if !passed {
+            return self.refuse(Rule::AllowList, Reason::AddressNotAllowed);
         }
+        let mechanism = request.credential.mechanism();
+        let passed = match request.credential {
+            Credential::Null => self.null,
+            Credential::Plain { .. } => self.plain.is_some(),
+            Credential::Curve(_) => self.curve.is_some(),
+            Credential::Gssapi { .. } => false,
+        };
+        trace.asked(Rule::Mechanism, passed, || {
+            format!(
+                "the policy {} {mechanism}",
+                if passed { "takes" } else { "does not take" }
+            )
+        });
         match (&request.credential, &self.plain, &self.curve) {
             (Credential::Null, ..) if self.null => {
-                Judgement::admit(Vec::new(), Metadata::default())
+                Judgement::Decided(Outcome::admitted(Vec::new(), Metadata::default()))
             }
             (Credential::Plain { name, password }, Some(passwords), _) => {
-                if passwords.check(name, password) {
-                    Judgement::admit(name.to_vec(), Metadata::default())
+                let passed = passwords.check(name, password);
+                trace.asked(Rule::Credential, passed, || {
+                    if passed {
+                        "the password is right"
+                    } else {
+                        "unknown user, or wrong password"
+                    }
+                    .into()
+                });
+                if passed {
+                    Judgement::Decided(Outcome::admitted(name.to_vec(), Metadata::default()))
                 } else {
-                    self.refuse(Reason::WrongPassword)
+                    self.refuse(Rule::Credential, Reason::WrongPassword)
                 }
             }
             (Credential::Curve(key), _, Some(CurvePolicy(keys))) => {
-                self.judge_key(key, keys, request)
+                self.judge_key(*key, keys, request, trace)
             }
-            _ => self.refuse(Reason::MechanismNotAllowed),
+            _ => self.refuse(Rule::Mechanism, Reason::MechanismNotAllowed),
         }
     }
 
-    fn judge_key(&self, key: &PublicKey, keys: &Curve, request: &ZapRequest<'_>) -> Judgement {
+    fn judge_key(
+        &self,
+        key: PublicKey,
+        keys: &Keys,
+        request: &ZapRequest<'_>,
+        trace: &mut impl Trace,
+    ) -> Judgement {
         if key.usable().is_err() {
-            return self.refuse(Reason::UnknownKey);
+            trace.asked(Rule::Credential, false, || {
+                "a key of zeros belongs to nobody".into()
+            });
+            return self.refuse(Rule::Credential, Reason::UnknownKey);
         }
         match keys {
-            Curve::AnyKey => Judgement::admit(key.to_string().into_bytes(), Metadata::default()),
-            Curve::Store(store) => match store.lookup(key) {
+            Keys::Any => {
+                trace.asked(Rule::Credential, true, || "any key will do".into());
+                Judgement::Decided(Outcome::admitted(
+                    key.to_string().into_bytes(),
+                    Metadata::default(),
+                ))
+            }
+            Keys::Stores(stores) => match stores.iter().find_map(|store| store.lookup(&key)) {
                 Some(certificate) => {
+                    trace.asked(Rule::Credential, true, || {
+                        format!("there is a certificate with the key {key}")
+                    });
                     let mut metadata = Metadata::default();
                     for (name, value) in certificate.metadata() {
                         // Names that libzmq keeps for itself are not for a certificate to set; the file's size bounds the rest.
                         let _ = metadata.push(name, value);
                     }
-                    Judgement::admit(key.to_string().into_bytes(), metadata)
+                    Judgement::Decided(Outcome::admitted(key.to_string().into_bytes(), metadata))
                 }
-                None => Judgement::NotInStore {
-                    store: store.clone(),
-                    refused: self.refused(Reason::UnknownKey),
-                },
+                None => {
+                    trace.asked(Rule::Credential, false, || {
+                        format!("there is no certificate with the key {key}")
+                    });
+                    let refused = self.refused(Rule::Credential, Reason::UnknownKey);
+                    Judgement::NotInStores {
+                        stores: stores.clone(),
+                        refused,
+                    }
+                }
             },
-            Curve::Callback(callback) => Judgement::Ask(Question {
+            Keys::Callback(callback) => Judgement::Ask(Question {
                 callback: callback.clone(),
                 peer: Peer {
                     domain: request.domain.unwrap_or_default().to_owned(),
                     address: request.address.clone(),
-                    key: *key,
+                    key,
                 },
-                refused: self.refused(Reason::CallbackRefused),
+                refused: self.refused(Rule::Credential, Reason::CallbackRefused),
             }),
         }
     }
 
-    fn refuse(&self, reason: Reason) -> Judgement {
-        Judgement::Decided(self.refused(reason))
+    fn refuse(&self, rule: Rule, reason: Reason) -> Judgement {
+        Judgement::Decided(self.refused(rule, reason))
     }
 
-    fn refused(&self, reason: Reason) -> Outcome {
-        let status = match self.refusal {
+    fn refused(&self, rule: Rule, reason: Reason) -> Outcome {
+        let [deny, allow, mechanism, credential] = self.refusals;
+        let refusal = match rule {
+            Rule::DenyList => deny,
+            Rule::AllowList => allow,
+            Rule::Mechanism => mechanism,
+            Rule::Credential => credential,
+        };
+        let status = match refusal {
             Refusal::Final => StatusCode::AuthenticationFailure,
             Refusal::Retry => StatusCode::TemporaryError,
         };
-        Outcome {
-            reply: ZapReply::refusal(status),
-            reason,
-        }
+        Outcome::refused(status, reason)
     }
 }
 
 impl CurvePolicy {
     /// Admits whoever encrypts, without asking who it is ("Stonehouse").
     pub fn any_key() -> Self {
-        Self(Curve::AnyKey)
+        Self(Keys::Any)
     }
 
     /// Admits the keys of the certificates in `store` ("Ironhouse"). The certificate's metadata are properties of every message
     /// the peer sends.
     pub fn store(store: impl Into<Arc<CertificateStore>>) -> Self {
-        Self(Curve::Store(store.into()))
+        Self::stores([store.into()])
+    }
+
+    /// Admits the keys of the certificates in any of `stores`; the first that has one gives the metadata.
+    pub fn stores(stores: impl IntoIterator<Item = Arc<CertificateStore>>) -> Self {
+        Self(Keys::Stores(stores.into_iter().collect()))
     }
 
     /// Admits whom `callback` admits. It runs on a thread of the authenticator's pool and delays nobody but its own peer; one that
-    /// panics admits nobody.
+    /// panics, or does not return before the authenticator's deadline, admits nobody.
+    ///
+    /// A callback that owns a [`Domain`](super::Domain) or socket of its own authenticator keeps it alive for ever.
     pub fn callback(callback: impl Fn(&Peer) -> Verdict + Send + Sync + 'static) -> Self {
-        Self(Curve::Callback(Arc::new(callback)))
+        Self::deferred(move |peer, reply| reply.answer(callback(&peer)))
+    }
+
+    /// As [`callback`](Self::callback), but the answer may be given later, by any thread: for programs that ask another service.
+    pub fn deferred(callback: impl Fn(Peer, Reply) + Send + Sync + 'static) -> Self {
+        Self(Keys::Callback(Arc::new(callback)))
     }
 }
 
 impl fmt::Debug for CurvePolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Curve::AnyKey => "CurvePolicy::any_key()",
-            Curve::Store(_) => "CurvePolicy::store(..)",
-            Curve::Callback(_) => "CurvePolicy::callback(..)",
-        })
-    }
-}
-
-impl Verdict {
-    /// Admit; the User-Id is the peer's public key in Z85 unless set.
-    pub fn admit() -> Self {
-        Self {
-            status: StatusCode::Success,
-            user_id: None,
-            metadata: Vec::new(),
+        match &self.0 {
+            Keys::Any => f.write_str("CurvePolicy::any_key()"),
+            Keys::Stores(stores) => write!(f, "CurvePolicy::stores({stores:?})"),
+            Keys::Callback(_) => f.write_str("CurvePolicy::callback(..)"),
         }
-    }
-
-    /// Refuse, as the policy's [`Refusal`] says.
-    pub fn refuse() -> Self {
-        Self {
-            status: StatusCode::AuthenticationFailure,
-            ..Self::admit()
-        }
-    }
-
-    /// Not now: status 300, whatever the policy's [`Refusal`].
-    pub fn retry() -> Self {
-        Self {
-            status: StatusCode::TemporaryError,
-            ..Self::admit()
-        }
-    }
-
-    /// Sets the User-Id that [`Message::user_id`](crate::socket::Message::user_id) shows.
-    pub fn user_id(mut self, user_id: impl Into<String>) -> Self {
-        self.user_id = Some(user_id.into());
-        self
-    }
-
-    /// Adds a property that [`Message::property`](crate::socket::Message::property) shows.
-    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.metadata.push((name.into(), value.into()));
-        self
     }
 }
 
 /// What a policy makes of a request.
 pub(crate) enum Judgement {
     Decided(Outcome),
-    /// The key is not in the store: `refused`, once the store is known to be current.
-    NotInStore {
-        store: Arc<CertificateStore>,
+    /// The key is in none of the stores: `refused`, once they are known to be current.
+    NotInStores {
+        stores: Vec<Arc<CertificateStore>>,
         refused: Outcome,
     },
     /// The application decides.
     Ask(Question),
 }
 
-impl Judgement {
-    fn admit(user_id: Vec<u8>, metadata: Metadata) -> Self {
-        let reply = ZapReply {
-            status: StatusCode::Success,
-            user_id,
-            metadata,
-        };
-        Self::Decided(Outcome {
-            reply,
-            reason: Reason::Admitted,
-        })
-    }
-}
-
-/// A reply, and the reason for the audit.
-pub(crate) struct Outcome {
-    pub(crate) reply: ZapReply,
-    pub(crate) reason: Reason,
-}
-
-impl Outcome {
-    /// A fault of ours: the peer may come back.
-    pub(crate) fn fault(reason: Reason) -> Self {
-        Self {
-            reply: ZapReply::refusal(StatusCode::TemporaryError),
-            reason,
-        }
-    }
-}
-
 /// A decision that the application's callback makes, which may take its time.
 pub(crate) struct Question {
-    callback: Arc<Callback>,
+    callback: Callback,
     peer: Peer,
     refused: Outcome,
 }
 
 impl Question {
-    /// Asks. May block, and may panic.
-    pub(crate) fn ask(self) -> Outcome {
-        let verdict = (self.callback)(&self.peer);
-        match verdict.status {
-            StatusCode::Success => Self::admission(verdict, &self.peer)
-                .unwrap_or_else(|_| Outcome::fault(Reason::CallbackMetadata)),
-            StatusCode::TemporaryError => Outcome::fault(Reason::CallbackDeferred),
-            StatusCode::AuthenticationFailure => self.refused,
-        }
-    }
-
-    fn admission(verdict: Verdict, peer: &Peer) -> Result<Outcome, ZapProblem> {
-        let mut metadata = Metadata::default();
-        for (name, value) in &verdict.metadata {
-            metadata.push(name, value)?;
-        }
-        let user_id = verdict
-            .user_id
-            .unwrap_or_else(|| peer.key.to_string())
-            .into_bytes();
-        let reply = ZapReply {
-            status: StatusCode::Success,
-            user_id,
-            metadata,
-        };
-        Ok(Outcome {
-            reply,
-            reason: Reason::Admitted,
-        })
+    /// Asks. May block, and may panic. `sink` gets the answer in any case, once, now or later.
+    pub(crate) fn ask(self, sink: impl FnOnce(Outcome) + Send + 'static) {
+        let reply = Reply::new(self.peer.key, self.refused, sink);
+        (self.callback)(self.peer, reply);
     }
 }

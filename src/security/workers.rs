@@ -6,19 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::ffi::os;
 
-/// Most threads, and so most callbacks at a time.
-const THREADS: usize = 32;
-
-/// Most decisions that wait for a thread.
-const QUEUE: usize = 10_000;
-
-/// How long a stuck callback may hold up the end of the pool; then it is left to itself, with all it owns.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that run jobs, started as they are needed. Dropping the pool drops the jobs that wait, and waits for those that run.
-pub(crate) struct Workers(Arc<Pool>);
+pub(crate) struct Workers {
+    pool: Arc<Pool>,
+    /// Most threads, and so most callbacks at a time.
+    threads: usize,
+    /// How long a stuck job may hold up the end of the pool; then it is left to itself, with all it owns.
+    patience: Duration,
+}
 
 struct Pool {
     state: Mutex<State>,
@@ -35,22 +32,24 @@ struct State {
 }
 
 impl Workers {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Pool {
+    pub(crate) fn new(threads: usize, patience: Duration) -> Self {
+        let pool = Pool {
             state: Mutex::new(State::default()),
             work: Condvar::new(),
             ended: Condvar::new(),
-        }))
+        };
+        Self {
+            pool: Arc::new(pool),
+            threads,
+            patience,
+        }
     }
 
-    /// Runs `job` on a thread of the pool, which must not panic; gives it back where too many wait already, or no thread can be had.
+    /// Runs `job`, which must not panic, on a thread of the pool, as soon as one is free; gives it back where no thread can be had.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Job> {
-        let mut state = self.0.state();
-        if state.queue.len() >= QUEUE {
-            return Err(job);
-        }
-        if state.queue.len() >= state.idle && state.threads < THREADS {
-            let pool = self.0.clone();
+        let mut state = self.pool.state();
+        if state.queue.len() >= state.idle && state.threads < self.threads {
+            let pool = self.pool.clone();
             if os::spawn("ironhouse-work", move || pool.run()).is_ok() {
                 state.threads += 1;
             } else if state.threads == 0 {
@@ -58,7 +57,7 @@ impl Workers {
             }
         }
         state.queue.push_back(job);
-        self.0.work.notify_one();
+        self.pool.work.notify_one();
         Ok(())
     }
 }
@@ -91,17 +90,17 @@ impl Pool {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.pool.state();
         state.closed = true;
         let waiting = std::mem::take(&mut state.queue);
-        self.0.work.notify_all();
+        self.pool.work.notify_all();
         let start = Instant::now();
         while state.threads > 0 {
-            let Some(left) = PATIENCE.checked_sub(start.elapsed()) else {
+            let Some(left) = self.patience.checked_sub(start.elapsed()) else {
                 break;
             };
             state = self
-                .0
+                .pool
                 .ended
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
@@ -117,9 +116,11 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    const THREADS: usize = 32;
+
     #[test]
     fn a_slow_job_delays_no_other() {
-        let workers = Workers::new();
+        let workers = Workers::new(THREADS, Duration::from_secs(10));
         let (release, held) = mpsc::channel::<()>();
         let (tx, rx) = mpsc::channel();
         let waits = Box::new(move || assert!(held.recv().is_err()));
@@ -135,28 +136,22 @@ mod tests {
 
     #[test]
     fn the_pool_is_bounded_and_its_end_waits_for_what_runs_and_drops_what_waits() {
-        let workers = Workers::new();
+        let workers = Workers::new(THREADS, Duration::from_secs(10));
         let (release, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
         let (tx, rx) = mpsc::channel();
         let (started, running) = mpsc::channel();
-        let mut taken = 0;
-        loop {
+        for _ in 0..10 * THREADS {
             let (held, tx, started) = (held.clone(), tx.clone(), started.clone());
             let job = move || {
                 started.send(()).unwrap();
                 let _ = held.lock().unwrap().recv();
                 tx.send(()).unwrap();
             };
-            if workers.submit(Box::new(job)).is_err() {
-                break;
-            }
-            taken += 1;
+            assert!(workers.submit(Box::new(job)).is_ok());
         }
-        // Threads may or may not have taken their first job when the queue was found full.
-        assert!((QUEUE..=QUEUE + THREADS).contains(&taken), "{taken}");
-        running.recv_timeout(Duration::from_secs(10)).unwrap();
-        let pool = workers.0.clone();
+        (0..THREADS).for_each(|_| running.recv_timeout(Duration::from_secs(10)).unwrap());
+        let pool = workers.pool.clone();
         let end = std::thread::spawn(move || drop(workers));
         while !pool.state().closed {
             std::thread::yield_now();
@@ -164,8 +159,7 @@ mod tests {
         drop(release);
         end.join().unwrap();
         drop((tx, started));
-        let ran = rx.iter().count();
-        assert_eq!(ran, 1 + running.iter().count());
-        assert!(ran <= THREADS, "{ran}");
+        assert_eq!(rx.iter().count(), THREADS);
+        assert_eq!(running.iter().count(), 0);
     }
 }

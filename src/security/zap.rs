@@ -74,13 +74,34 @@ impl fmt::Display for ZapMechanism {
     }
 }
 
-/// What a peer presents to be admitted. Has no `Debug`: it may hold a password.
+/// What a peer presents to be admitted.
 #[derive(Clone, Copy)]
-pub(crate) enum Credential<'a> {
+pub enum Credential<'a> {
+    /// Nothing (NULL).
     Null,
-    Plain { name: &'a [u8], password: &'a [u8] },
+    /// A name and a password (PLAIN), at most 255 bytes each.
+    Plain {
+        /// The user's name.
+        name: &'a [u8],
+        /// The password that the peer claims is that user's.
+        password: &'a [u8],
+    },
+    /// A public key (CURVE), whose secret half the peer has proven to hold.
     Curve(PublicKey),
-    Gssapi { principal: &'a [u8] },
+    /// A Kerberos principal (GSSAPI).
+    Gssapi {
+        /// Its name.
+        principal: &'a [u8],
+    },
+}
+
+/// Shows who, never the password.
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.mechanism())?;
+        self.identity()
+            .map_or(Ok(()), |identity| write!(f, "({identity:?}, ..)"))
+    }
 }
 
 impl Credential<'_> {
@@ -217,6 +238,8 @@ pub enum StatusCode {
     TemporaryError,
     /// 400: refused. libzmq's client never comes back by itself.
     AuthenticationFailure,
+    /// 500: something broke. libzmq's client never comes back by itself.
+    InternalError,
 }
 
 impl StatusCode {
@@ -225,6 +248,7 @@ impl StatusCode {
             StatusCode::Success => "200",
             StatusCode::TemporaryError => "300",
             StatusCode::AuthenticationFailure => "400",
+            StatusCode::InternalError => "500",
         }
     }
 
@@ -234,7 +258,15 @@ impl StatusCode {
             StatusCode::Success => "OK",
             StatusCode::TemporaryError => "Try again",
             StatusCode::AuthenticationFailure => "Refused",
+            StatusCode::InternalError => "Error",
         }
+    }
+}
+
+/// The three digits.
+impl fmt::Display for StatusCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.digits())
     }
 }
 

@@ -16,6 +16,7 @@ mod monitor;
 mod options;
 mod os;
 mod patterns;
+mod policy;
 mod secrets;
 mod shutdown;
 mod socket;

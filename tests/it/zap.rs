@@ -1,28 +1,28 @@
 //! The ZAP endpoint itself: requests made by hand, good and bad.
 
 use ironhouse::security::{
-    AuditEvent, Authenticator, CertificateStore, Cidr, CurvePolicy, PasswordFile, Policy, Reason,
-    Refusal, SecretCertificate, StatusCode, ZapMechanism, ZapProblem,
+    AddressRule, AuditEvent, Authenticator, CertificateStore, CurvePolicy, PasswordFile, Policy,
+    Reason, Refusal, SecretCertificate, StatusCode, ZapMechanism, ZapProblem,
 };
 use ironhouse::{Context, Error, Message, Socket, SocketType};
 
 use crate::common::{SOON, within};
 
 /// A socket that asks the authenticator of `context` as libzmq does.
-struct Asker(Socket);
+pub struct Asker(Socket);
 
 impl Asker {
-    fn new(context: &Context) -> Self {
+    pub fn new(context: &Context) -> Self {
         let socket = context.socket(SocketType::Dealer).open().unwrap();
         socket.connect("inproc://zeromq.zap.01").unwrap();
         Self(socket)
     }
 
-    fn send(&self, frames: &[&[u8]]) {
+    pub fn send(&self, frames: &[&[u8]]) {
         self.0.send_multipart(frames.iter().copied()).unwrap();
     }
 
-    fn reply(&self) -> Vec<Message> {
+    pub fn reply(&self) -> Vec<Message> {
         let frames = self.0.recv_multipart().unwrap();
         assert_eq!(frames.len(), 7, "{frames:?}");
         assert_eq!((&frames[0][..], &frames[1][..]), (&b""[..], &b"1.0"[..]));
@@ -30,7 +30,13 @@ impl Asker {
     }
 
     /// The status answered to a request from `address` in `domain`.
-    fn ask(&self, domain: &str, address: &str, mechanism: &str, credentials: &[&[u8]]) -> String {
+    pub fn ask(
+        &self,
+        domain: &str,
+        address: &str,
+        mechanism: &str,
+        credentials: &[&[u8]],
+    ) -> String {
         let head = ["", "1.0", "1", domain, address, "", mechanism].map(str::as_bytes);
         self.send(&[&head, credentials].concat());
         let reply = self.reply();
@@ -39,7 +45,7 @@ impl Asker {
     }
 }
 
-fn block(text: &str) -> Cidr {
+fn block(text: &str) -> AddressRule {
     text.parse().unwrap()
 }
 
@@ -104,7 +110,7 @@ fn addresses_are_judged_first_and_denial_beats_everything() {
                 "400",
                 Reason::AddressNotAllowed,
             ),
-            ("", "PLAIN", good, "400", Reason::AddressNotAllowed),
+            ("", "PLAIN", good, "400", Reason::AddressDenied),
             ("192.0.2.1", "NULL", &[], "400", Reason::MechanismNotAllowed),
             (
                 "192.0.2.1",
