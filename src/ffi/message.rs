@@ -113,9 +113,13 @@ impl RawMessage {
         self.api
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn len(&self) -> usize {
         // SAFETY: the message is initialised.
-        let len = unsafe { (self.api.msg_size)(self.msg.get()) };
+        unsafe { (self.api.msg_size)(self.msg.get()) }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let len = self.len();
         if len == 0 {
             return &[]; // libzmq may answer a null pointer for no data
         }
@@ -151,7 +155,7 @@ impl RawMessage {
     /// Memory that anybody else may still read is left alone: what libzmq calls shared (copies, constant data) and, by
     /// `from_bytes`, whatever a sender in this process kept a share of.
     pub(crate) fn wipe(self) {
-        let len = self.bytes().len();
+        let len = self.len();
         if len == 0 || self.get(zmq::ZMQ_SHARED) != 0 {
             return;
         }

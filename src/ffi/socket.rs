@@ -111,6 +111,14 @@ impl RawSocket {
         check(self.api, rc, "zmq_msg_send").map(drop)
     }
 
+    /// Sends a copy of `bytes` as one frame.
+    pub(crate) fn send_copy(&self, bytes: &[u8], flags: c_int) -> Result<()> {
+        // SAFETY: the socket is open; libzmq copies `len` bytes.
+        let rc =
+            unsafe { (self.api.send)(self.as_ptr(), bytes.as_ptr().cast(), bytes.len(), flags) };
+        check(self.api, rc, "zmq_send").map(drop)
+    }
+
     /// Receives one frame in the place of what `message` held.
     pub(crate) fn recv(&self, message: &mut RawMessage, flags: c_int) -> Result<()> {
         debug_assert!(std::ptr::eq(self.api, message.api()));

@@ -19,7 +19,7 @@ use super::workers::Workers;
 use super::zap::{Frames, StatusCode, ZapReply, ZapRequest};
 use crate::error::{Error, Result};
 use crate::ffi::os;
-use crate::socket::{Context, Socket, SocketType, options};
+use crate::socket::{Context, Message, Socket, SocketType, options};
 
 /// Where libzmq asks.
 ///
@@ -106,6 +106,7 @@ impl Handler {
             shared: shared.clone(),
             workers: Workers::new(limits.threads, limits.deadline),
             pending: Pending::new(limits.deadline),
+            spare: Vec::new(),
         };
         let thread = os::spawn("ironhouse-zap", move || zap.run())?;
         Ok(Self {
@@ -257,6 +258,8 @@ struct Zap {
     socket: Socket,
     workers: Workers,
     pending: Pending,
+    /// An empty list for the next request's frames, so that it need not grow again.
+    spare: Vec<Message>,
     stopped: UnixStream,
     woken: UnixStream,
     shared: Arc<Shared>,
@@ -304,8 +307,8 @@ impl Zap {
     /// Reads requests until there is none left, or a batch is full; whether there is none left.
     fn read_requests(&mut self) -> Result<bool> {
         for _ in 0..BATCH {
-            match self.socket.try_recv_multipart() {
-                Ok(frames) => match Frames::new(frames) {
+            match self.socket.try_recv_into(&mut self.spare) {
+                Ok(()) => match Frames::new(std::mem::take(&mut self.spare)) {
                     Ok(frames) => self.judge(frames, false)?,
                     Err(problem) => self.shared.audit.emit(|| AuditEvent::Malformed(problem)),
                 },
@@ -437,15 +440,17 @@ impl Zap {
         Ok(())
     }
 
-    fn answer(&self, frames: Frames, outcome: Outcome) -> Result<()> {
+    fn answer(&mut self, frames: Frames, outcome: Outcome) -> Result<()> {
         self.shared
             .audit
             .decision(&frames, outcome.reply.status, outcome.reason);
         self.send(frames, outcome.reply)
     }
 
-    fn send(&self, frames: Frames, reply: ZapReply) -> Result<()> {
-        match self.socket.send_multipart(frames.answer(reply)) {
+    fn send(&mut self, mut frames: Frames, reply: ZapReply) -> Result<()> {
+        let sent = frames.answer(&reply, &self.socket);
+        self.spare = frames.wipe();
+        match sent {
             Err(Error::Terminated) => Err(Error::Terminated),
             // A ROUTER drops what nobody waits for any more; there is nobody to tell.
             _ => Ok(()),

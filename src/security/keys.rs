@@ -115,7 +115,9 @@ impl PublicKey {
     /// # Errors
     /// [`KeyProblem::Zero`].
     pub fn usable(self) -> Result<Self, KeyProblem> {
-        not_zero(&self.0)?;
+        if self.0 == [0; KEY_BYTES] {
+            return Err(KeyProblem::Zero);
+        }
         Ok(self)
     }
 

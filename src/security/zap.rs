@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::address::PeerAddress;
 use super::keys::PublicKey;
-use crate::socket::Message;
+use crate::error::Result;
+use crate::socket::{Message, Socket};
 
 const VERSION: &[u8] = b"1.0";
 
@@ -208,22 +209,35 @@ impl Frames {
         })
     }
 
-    /// The frames of `reply`, addressed to who sent this request. The rest of the request, which may hold a password, is wiped.
-    pub(crate) fn answer(self, reply: ZapReply) -> Vec<Message> {
-        let Self {
-            mut frames,
-            envelope,
-        } = self;
-        let mut request = frames.split_off(envelope).into_iter();
-        let version = request.next();
-        frames.extend(version.map(|_| Message::from(VERSION)));
-        frames.extend(request.next());
-        request.for_each(Message::wipe);
-        frames.push(reply.status.digits().into());
-        frames.push(reply.status.text().into());
-        frames.push(reply.user_id.into());
-        frames.push(reply.metadata.0.into());
-        frames
+    /// Sends `reply` to who sent this request, through the ROUTER that received it.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    pub(crate) fn answer(&mut self, reply: &ZapReply, socket: &Socket) -> Result<()> {
+        for at in 0..self.envelope {
+            socket.send_more(self.take(at))?;
+        }
+        socket.send_copy(VERSION, true)?;
+        socket.send_more(self.take(self.envelope + 1))?;
+        socket.send_copy(reply.status.digits().as_bytes(), true)?;
+        socket.send_copy(reply.status.text().as_bytes(), true)?;
+        socket.send_copy(&reply.user_id, true)?;
+        socket.send_copy(&reply.metadata.0, false)
+    }
+
+    fn take(&mut self, at: usize) -> Message {
+        self.frames
+            .get_mut(at)
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Wipes the credentials, which may be a password; the list, empty, for another request.
+    pub(crate) fn wipe(mut self) -> Vec<Message> {
+        let credentials = (self.envelope + 6).min(self.frames.len());
+        self.frames.drain(credentials..).for_each(Message::wipe);
+        self.frames.clear();
+        self.frames
     }
 }
 
@@ -304,7 +318,7 @@ impl Metadata {
     }
 
     /// # Errors
-    /// [`ZapProblem::MetadataName`], [`ZapProblem::MetadataSize`]; nothing is added then.
+    /// [`ZapProblem::MetadataName`], [`ZapProblem::MetadataSize`]: nothing is added then.
     pub(crate) fn push(&mut self, name: &str, value: &str) -> Result<(), ZapProblem> {
         let name_len = u8::try_from(name.len()).unwrap_or(0);
         if name_len == 0 || Self::is_reserved(name) {
@@ -315,6 +329,7 @@ impl Metadata {
         if size > METADATA_LIMIT {
             return Err(ZapProblem::MetadataSize(size));
         }
+        self.0.reserve(1 + name.len() + 4 + value.len());
         self.0.push(name_len);
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(&value_len.to_be_bytes());

@@ -39,6 +39,20 @@ impl Message {
         Self::default()
     }
 
+    /// How many bytes it has.
+    #[doc(alias = "zmq_msg_size")]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Content::Plain(bytes) => bytes.len(),
+            Content::Received(message) => message.len(),
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether more frames of the same message follow. Always false for one that was not received.
     #[doc(alias = "zmq_msg_more")]
     pub fn more(&self) -> bool {

@@ -353,15 +353,35 @@ impl Socket {
     }
 
     fn recv_frames(&self, flags: i32) -> Result<Vec<Message>> {
-        let mut frames = vec![self.recv_frame(flags)?];
-        while frames.last().is_some_and(Message::more) {
-            // libzmq delivers messages whole: the other frames are here, and a signal is no reason to lose the first.
-            match self.recv_frame(flags) {
-                Err(Error::Interrupted) => continue,
-                frame => frames.push(frame?),
-            }
-        }
+        let mut frames = Vec::new();
+        self.recv_into(&mut frames, flags)?;
         Ok(frames)
+    }
+
+    /// Sends a copy of `bytes`, as [`send_more`](Self::send_more) or [`send`](Self::send) do.
+    pub(crate) fn send_copy(&self, bytes: &[u8], more: bool) -> Result<()> {
+        self.raw.send_copy(bytes, if more { SNDMORE } else { 0 })
+    }
+
+    /// As [`try_recv_multipart`](Self::try_recv_multipart), into a list that need not grow anew each time.
+    pub(crate) fn try_recv_into(&self, frames: &mut Vec<Message>) -> Result<()> {
+        self.recv_into(frames, DONTWAIT)
+    }
+
+    fn recv_into(&self, frames: &mut Vec<Message>, flags: i32) -> Result<()> {
+        let mut frame = self.recv_frame(flags)?;
+        while frame.more() {
+            frames.push(frame);
+            // libzmq delivers messages whole: the other frames are here, and a signal is no reason to lose the first.
+            frame = loop {
+                match self.recv_frame(flags) {
+                    Err(Error::Interrupted) => continue,
+                    frame => break frame?,
+                }
+            };
+        }
+        frames.push(frame);
+        Ok(())
     }
 
     /// Refuses what libzmq would accept silently: a port that does not exist, of which it takes the lower 16 bits; and, on a socket
