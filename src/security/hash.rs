@@ -6,14 +6,14 @@ use crate::error::{Error, Result};
 use crate::ffi::sodium::{self, HASH_BYTES, HashCost, HashText};
 use crate::security::keys::Password;
 
-/// What the hashes made here cost: 8 MiB, 6 ms on a 2020 server.
+/// What the hashes made here cost: 8 MiB, and 6 ms of one core of a server.
 const OWN_COST: HashCost = HashCost {
     memory: 8 * 1024,
     passes: 3,
 };
 /// Most memory of a hash, in KiB.
 const MAX_MEMORY: u32 = 16 * 1024;
-/// Most memory times passes, in KiB: whatever keeps to both takes less than 10 ms on the same server.
+/// Most memory times passes, in KiB: whatever keeps to both takes 6 to 10 ms there, where the core is free.
 const MAX_WORK: u64 = 36 * 1024;
 
 /// How the hashes begin that crypt(3) and its kin make, apart from Argon2's.

@@ -26,7 +26,7 @@ const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 /// and then no password matches).
 ///
 /// A hash is Argon2id's (`v=19`, `p=1`), of at most 16 MiB of memory (`m=16384`) and 36 MiB times passes (`m` × `t` = 36864), so that a
-/// check takes less than 10 ms; [`PasswordFile::hash`] makes one. Any other is refused, and what begins as a hash of another kind does
+/// check takes at most 10 ms of a server's core; [`PasswordFile::hash`] makes one. Any other is refused, and what begins as a hash of another kind does
 /// (`$argon2i$`, `$2b$`, `$6$`, `$y$`, …) is never taken for a password: who has seen the file must not enter by what is in it.
 ///
 /// A file is followed: a change, however made, counts from the next check on, at the price of one `stat` for each. Replace a file by
