@@ -1,5 +1,6 @@
-//! libsodium behind safe functions: random bytes and Curve25519 keys.
+//! libsodium behind safe functions: random bytes, Curve25519 keys and password hashes.
 
+use std::ffi::CStr;
 use std::sync::OnceLock;
 
 use zeroize::Zeroizing;
@@ -15,6 +16,28 @@ const _: () = assert!(KEY_BYTES == sodium::crypto_scalarmult_SCALARBYTES as usiz
 
 /// The bytes of a key, wiped when dropped. Boxed, so that moving them leaves no copy behind.
 pub(crate) type SecretBytes = Box<Zeroizing<[u8; KEY_BYTES]>>;
+
+/// Bytes of a password hash as text, its final NUL included.
+pub(crate) const HASH_BYTES: usize = sodium::crypto_pwhash_STRBYTES as usize;
+
+/// A password hash as text: ASCII, with a NUL after it.
+pub(crate) type HashText = Box<Zeroizing<[u8; HASH_BYTES]>>;
+
+/// What an Argon2id hash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HashCost {
+    /// KiB of memory: `m`.
+    pub(crate) memory: u32,
+    /// How often it is passed over: `t`.
+    pub(crate) passes: u32,
+}
+
+impl HashCost {
+    /// As libsodium counts memory; `None` where the machine cannot address so much.
+    fn bytes(self) -> Option<usize> {
+        usize::try_from(self.memory).ok()?.checked_mul(1024)
+    }
+}
 
 /// Makes libsodium ready, once for the process; every function below calls it first.
 fn ready() -> Result<()> {
@@ -74,9 +97,104 @@ pub(crate) fn public_from_secret(secret: &[u8; KEY_BYTES]) -> Result<[u8; KEY_BY
     }
 }
 
+/// The Argon2id hash of a password, with a new salt. Takes the time and the memory that `cost` says.
+pub(crate) fn hash_password(password: &[u8], cost: HashCost) -> Result<HashText> {
+    ready()?;
+    let failed = || {
+        failure(
+            "crypto_pwhash_str",
+            "no memory for it, or a cost out of range",
+        )
+    };
+    let memory = cost.bytes().ok_or_else(failed)?;
+    let mut text = Box::new(Zeroizing::new([0; HASH_BYTES]));
+    // SAFETY: `text` is valid for writes of HASH_BYTES, which is crypto_pwhash_STRBYTES, and `password` for reads of its length.
+    let rc = unsafe {
+        sodium::crypto_pwhash_str(
+            text.as_mut_ptr().cast(),
+            password.as_ptr().cast(),
+            password.len() as u64,
+            cost.passes.into(),
+            memory,
+        )
+    };
+    if rc == 0 { Ok(text) } else { Err(failed()) }
+}
+
+/// Whether `text` is the hash of `password`, compared in constant time; false where it is no hash, or memory is short. Takes the
+/// time and the memory that the text says.
+pub(crate) fn is_hash_of(text: &[u8; HASH_BYTES], password: &[u8]) -> bool {
+    if ready().is_err() || CStr::from_bytes_until_nul(text).is_err() {
+        return false;
+    }
+    // SAFETY: `text` holds a NUL, as was seen above, and `password` is valid for reads of its length.
+    let rc = unsafe {
+        sodium::crypto_pwhash_str_verify(
+            text.as_ptr().cast(),
+            password.as_ptr().cast(),
+            password.len() as u64,
+        )
+    };
+    rc == 0
+}
+
+/// Whether `text` is a hash that libsodium can read, and costs just this.
+pub(crate) fn is_hash_at(text: &[u8; HASH_BYTES], cost: HashCost) -> bool {
+    if ready().is_err() || CStr::from_bytes_until_nul(text).is_err() {
+        return false;
+    }
+    let Some(memory) = cost.bytes() else {
+        return false;
+    };
+    // SAFETY: `text` holds a NUL, as was seen above, and is as long as the function's declaration says.
+    let rc = unsafe {
+        sodium::crypto_pwhash_str_needs_rehash(text.as_ptr().cast(), cost.passes.into(), memory)
+    };
+    rc == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CHEAP: HashCost = HashCost {
+        memory: 8,
+        passes: 1,
+    };
+
+    #[test]
+    fn hash_is_that_of_its_password_alone_and_salted_anew() {
+        let hash = hash_password(b"secret", CHEAP).unwrap();
+        assert!(is_hash_of(&hash, b"secret"));
+        for other in [&b""[..], b"secre", b"secret\0", b"Secret"] {
+            assert!(!is_hash_of(&hash, other));
+        }
+        assert!(**hash != **hash_password(b"secret", CHEAP).unwrap());
+    }
+
+    #[test]
+    fn text_without_an_end_or_without_a_hash_is_the_hash_of_nothing() {
+        for text in [[0; HASH_BYTES], [b'$'; HASH_BYTES]] {
+            assert!(!is_hash_of(&text, b"") && !is_hash_at(&text, CHEAP));
+        }
+    }
+
+    #[test]
+    fn hash_tells_its_cost() {
+        let hash = hash_password(b"secret", CHEAP).unwrap();
+        assert!(is_hash_at(&hash, CHEAP));
+        for (memory, passes) in [(9, 1), (8, 2), (u32::MAX, 1), (0, 0)] {
+            assert!(!is_hash_at(&hash, HashCost { memory, passes }));
+        }
+    }
+
+    #[test]
+    fn cost_below_the_least_is_an_error() {
+        for (memory, passes) in [(8, 0), (7, 1), (0, 1)] {
+            let refused = hash_password(b"secret", HashCost { memory, passes });
+            assert!(matches!(refused, Err(Error::Os { .. })));
+        }
+    }
 
     #[test]
     fn public_key_of_a_generated_pair_is_derived_from_its_secret() {

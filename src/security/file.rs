@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::ffi::sodium;
+use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
 use crate::security::zpl::{SyntaxError, SyntaxProblem};
 
@@ -104,9 +105,9 @@ pub enum FileProblem {
         "a link to a directory above it, too deep, or one directory too many: what it holds is not read"
     )]
     NotFollowed,
-    /// A hashed password, which is not understood.
-    #[error("a password hash, which this version cannot check: nobody enters by it")]
-    PasswordHash,
+    /// A hashed password that cannot be checked.
+    #[error(transparent)]
+    PasswordHash(#[from] HashProblem),
 }
 
 /// What a path leads to instead of a regular file.

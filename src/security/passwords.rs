@@ -2,34 +2,51 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs;
+use std::hash::RandomState;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::security::file::{self, Access, Fault, FileProblem};
+use crate::security::hash::Hash;
 use crate::security::keys::{PLAIN_LIMIT, Password};
+use crate::security::mark::Mark;
 
 /// Largest password file in bytes.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// How a password hash starts.
-const HASH_PREFIX: &[u8] = b"$argon2";
-
-/// Users and passwords: lines `name=password`, as CZMQ's authenticator reads them. Clones share one set.
+/// Users and passwords: lines `name=password`, as CZMQ's authenticator reads them, or `name=$argon2id$…` with a hash of the
+/// password. Clones share one set.
 ///
 /// A line that starts with `#` is a comment. The name ends at the first `=`; nothing is trimmed, so that names and
 /// passwords may hold spaces, and passwords `=` and `#` as well. Of several lines with one name the last counts; if
 /// that one is bad, nobody enters by that name. A carriage return before the line's end is dropped (CZMQ keeps it,
 /// and then no password matches).
 ///
+/// A hash is Argon2id's (`v=19`, `p=1`), of at most 16 MiB of memory (`m=16384`) and 36 MiB times passes (`m` × `t` = 36864), so that a
+/// check takes at most 10 ms of a server's core; [`PasswordFile::hash`] makes one. Any other is refused, and what begins as a hash of another kind does
+/// (`$argon2i$`, `$2b$`, `$6$`, `$y$`, …) is never taken for a password: who has seen the file must not enter by what is in it.
+///
+/// A file is followed: a change, however made, counts from the next check on, at the price of one `stat` for each. Replace a file by
+/// renaming a new one over it, or a check in between may read half of it (until the next one). A file that is gone, open to group or
+/// others, or unreadable admits nobody, until it is mended. On a network file system a change counts as soon as `stat` shows it, and
+/// checks wait where that hangs.
+///
+/// What time tells: nothing about a password. As soon as one password of the set is a hash, a check of any name takes one
+/// hash, and an unknown one as long as the dearest; so hashes of one cost hide which names exist, and a cheaper one among them does not.
+///
 /// ```
 /// # fn main() -> ironhouse::Result<()> {
-/// use ironhouse::security::PasswordFile;
+/// use ironhouse::security::{Password, PasswordFile};
 ///
 /// let users = PasswordFile::in_memory();
 /// users.insert("alice", "open sesame")?;
+/// users.insert_hash("bob", &PasswordFile::hash(&Password::new("secret")?)?)?;
 /// assert!(users.check(b"alice", b"open sesame"));
-/// assert!(!users.check(b"bob", b"open sesame"));
+/// assert!(users.check(b"bob", b"secret"));
+/// assert!(!users.check(b"carol", b"secret"));
 /// # Ok(())
 /// # }
 /// ```
@@ -39,19 +56,32 @@ pub struct PasswordFile {
 }
 
 struct Shared {
+    /// Absolute.
     path: Option<PathBuf>,
     users: RwLock<Users>,
-    /// Held from the reading of the file to its coming into force, so that of two reloads the later one lasts.
-    reload: Mutex<()>,
-    /// What the password of an unknown user is compared with.
+    /// Held from the reading of the file to its coming into force.
+    reading: Mutex<()>,
+    /// How many readings of the file have begun.
+    readings: AtomicU64,
+    seed: RandomState,
+    /// What is compared where there is no plain password.
     dummy: Password,
 }
 
-#[derive(Default)]
 struct Users {
-    /// In an `Arc`, so that a check holds no lock while it compares.
-    passwords: HashMap<Box<[u8]>, Arc<Password>>,
+    secrets: HashMap<Box<[u8]>, Secret>,
+    /// The hash that takes longest to check, whose check also hides that there is nothing to check.
+    dearest: Option<Arc<Hash>>,
     problems: Vec<Fault>,
+    /// The file as it was when its reading began.
+    mark: Mark,
+}
+
+/// What a user proves to know; in an `Arc`, so that a check holds no lock.
+#[derive(Clone)]
+enum Secret {
+    Plain(Arc<Password>),
+    Hash(Arc<Hash>),
 }
 
 impl PasswordFile {
@@ -60,14 +90,17 @@ impl PasswordFile {
         Self::new(None)
     }
 
-    /// Reads a password file. Lines that cannot be used are left out, and reported by [`PasswordFile::problems`].
+    /// Reads a password file, and follows it from now on. Lines that cannot be used are left out, and reported by
+    /// [`PasswordFile::problems`].
     ///
     /// # Errors
     /// [`Error::Io`]: not there, or not readable. [`Error::File`]: open to group or others, not a file, or larger
     /// than 16 MiB.
     pub fn load(path: impl Into<PathBuf>) -> Result<Self> {
-        let file = Self::new(Some(path.into()));
-        file.reload()?;
+        let path = path.into();
+        let absolute = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
+        let file = Self::new(Some(absolute));
+        file.catch_up()?;
         Ok(file)
     }
 
@@ -75,110 +108,213 @@ impl PasswordFile {
         Self {
             shared: Arc::new(Shared {
                 path,
-                users: RwLock::default(),
-                reload: Mutex::default(),
+                users: RwLock::new(Users::none()),
+                reading: Mutex::default(),
+                readings: AtomicU64::new(0),
+                seed: RandomState::new(),
                 dummy: Password::dummy(),
             }),
         }
     }
 
-    /// Reads the file again; in force, for all clones, when this returns. Nothing to do in memory.
+    /// The Argon2id hash of a password, to be written behind `name=`, or for [`PasswordFile::insert_hash`]: at most 127 characters.
+    /// Takes 8 MiB and about 6 ms, as each check of it will.
     ///
     /// # Errors
-    /// As [`PasswordFile::load`]; then nobody is admitted any more, since whoever was removed must not stay.
-    pub fn reload(&self) -> Result<()> {
+    /// [`Error::Os`]: no memory, or no random numbers for its salt.
+    ///
+    /// Source: RFC 9106.
+    #[doc(alias = "crypto_pwhash_str")]
+    pub fn hash(password: &Password) -> Result<String> {
+        Hash::text_of(password)
+    }
+
+    /// Adds a user, or changes the password of one, in memory.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]: a name that is empty, longer than 255 bytes or has a NUL; a password likewise; or the users are
+    /// those of a file, where they are to be changed.
+    pub fn insert(&self, name: impl AsRef<[u8]>, password: impl Into<Vec<u8>>) -> Result<()> {
+        let password = Password::new(password)?;
+        self.put(name.as_ref(), Secret::Plain(Arc::new(password)))
+    }
+
+    /// As [`PasswordFile::insert`], with an Argon2id hash instead of a password.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]: as for [`PasswordFile::insert`]; or the hash is another one than a file may hold.
+    pub fn insert_hash(&self, name: impl AsRef<[u8]>, hash: &str) -> Result<()> {
+        let hash = Hash::parse(hash.as_bytes()).map_err(|problem| Error::InvalidOption {
+            name: "password hash",
+            reason: problem.to_string(),
+        })?;
+        self.put(name.as_ref(), Secret::Hash(Arc::new(hash)))
+    }
+
+    fn put(&self, name: &[u8], secret: Secret) -> Result<()> {
+        self.in_memory_only()?;
+        let name = user_name(name).map_err(|problem| Error::InvalidOption {
+            name: "user name",
+            reason: problem.to_string(),
+        })?;
+        self.users_mut().set(name, Some(secret));
+        Ok(())
+    }
+
+    /// Removes a user from memory; whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]: the users are those of a file, where they are to be removed.
+    pub fn remove(&self, name: impl AsRef<[u8]>) -> Result<bool> {
+        self.in_memory_only()?;
+        Ok(self.users_mut().set(name.as_ref(), None))
+    }
+
+    /// A user who is removed from a file's set alone would be back after the file's next change.
+    fn in_memory_only(&self) -> Result<()> {
+        match &self.shared.path {
+            None => Ok(()),
+            Some(path) => Err(Error::InvalidOption {
+                name: "user",
+                reason: format!("those of a file are changed in {}", path.display()),
+            }),
+        }
+    }
+
+    /// Whether the password of this user is `password`. Takes milliseconds where there are hashes (see [`PasswordFile`]), and reads a
+    /// file that has changed.
+    pub fn check(&self, name: &[u8], password: &[u8]) -> bool {
+        self.notice_changes();
+        // A hash could be that of a password which no line can hold.
+        if Password::parse(password).is_err() {
+            return false;
+        }
+        let (known, dearest) = {
+            let users = self.users();
+            (users.secrets.get(name).cloned(), users.dearest.clone())
+        };
+        let (plain, hash) = match &known {
+            Some(Secret::Plain(plain)) => (Some(&**plain), None),
+            Some(Secret::Hash(hash)) => (None, Some(&**hash)),
+            None => (None, None),
+        };
+        // One comparison, and one hash if the set has any, whatever is known of the user.
+        let same = plain.unwrap_or(&self.shared.dummy).ct_eq(password);
+        let hashed = hash
+            .or(dearest.as_deref())
+            .is_some_and(|hash| hash.is_of(password));
+        (plain.is_some() & same) | (hash.is_some() & hashed)
+    }
+
+    /// Whether a check is a comparison in memory just now: it takes no hash and asks no disk, which may hang.
+    // For the thread that decides what it need not hand to a worker.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub(crate) fn is_quick(&self) -> bool {
+        self.shared.path.is_none() && self.users().dearest.is_none()
+    }
+
+    /// What is wrong with the file as it is now: [`Error::File`] for each line that cannot be used, in order; or [`Error::Io`] or
+    /// [`Error::File`], as for [`PasswordFile::load`], if nobody is admitted by it.
+    pub fn problems(&self) -> Vec<Error> {
+        if let Err(error) = self.catch_up() {
+            return vec![error];
+        }
+        let path = self.shared.path.as_deref().unwrap_or(Path::new(""));
+        let problems = self.users().problems.clone();
+        problems.into_iter().map(|fault| fault.at(path)).collect()
+    }
+
+    /// Puts the file as it is now into force, or a later state of it. Of many callers at once, one reads for all who wait.
+    fn notice_changes(&self) {
+        let Some(path) = &self.shared.path else {
+            return;
+        };
+        let before = self.shared.readings.load(Ordering::SeqCst);
+        if self.is_current(path) {
+            return;
+        }
+        let _reading = self.lock_reading();
+        // A reading that began since then, and has ended as the lock is free, will do.
+        if self.shared.readings.load(Ordering::SeqCst) == before {
+            // Nobody is admitted, and `problems` says why.
+            let _ = self.read(path);
+        }
+    }
+
+    /// Puts the file as it is now into force; an error is that of its present state.
+    fn catch_up(&self) -> Result<()> {
         let Some(path) = &self.shared.path else {
             return Ok(());
         };
-        let _one_at_a_time = self
-            .shared
-            .reload
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _reading = self.lock_reading();
+        if self.is_current(path) {
+            Ok(())
+        } else {
+            self.read(path)
+        }
+    }
+
+    fn is_current(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|meta| {
+            let mark = Mark::of(&meta, &self.shared.seed);
+            mark != Mark::UNSETTLED && mark == self.users().mark
+        })
+    }
+
+    /// Reads the file, and lets nobody in if that fails: whoever was removed must not stay. To be called with the lock.
+    fn read(&self, path: &Path) -> Result<()> {
+        self.shared.readings.fetch_add(1, Ordering::SeqCst);
+        // The mark comes first: a change during the reading makes another one.
+        let mark =
+            fs::metadata(path).map_or(Mark::UNSETTLED, |meta| Mark::of(&meta, &self.shared.seed));
         let (users, result) = match file::read(path, FILE_LIMIT, Access::OwnerOnly) {
-            Ok(bytes) => (Users::parse(&bytes), Ok(())),
-            Err(error) => (Users::default(), Err(error)),
+            Ok(bytes) => (Users::parse(&bytes, mark), Ok(())),
+            Err(error) => (Users::none(), Err(error)),
         };
-        let old = std::mem::replace(
-            &mut *self
-                .shared
-                .users
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-            users,
-        );
+        let old = std::mem::replace(&mut *self.users_mut(), users);
         // Wiping the old passwords takes its time: the lock is open again.
         drop(old);
         result
     }
 
-    /// Adds a user, or changes the password of one. In a file's set this lasts until the next reload.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOption`]: a name that is empty, longer than 255 bytes or has a NUL; a password likewise.
-    pub fn insert(&self, name: impl AsRef<[u8]>, password: impl Into<Vec<u8>>) -> Result<()> {
-        let password = Password::new(password)?;
-        let name = user_name(name.as_ref()).map_err(|problem| Error::InvalidOption {
-            name: "user name",
-            reason: problem.to_string(),
-        })?;
-        let mut users = self
-            .shared
-            .users
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        users.passwords.insert(name.into(), Arc::new(password));
-        Ok(())
+    fn lock_reading(&self) -> MutexGuard<'_, ()> {
+        self.shared
+            .reading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a user; whether there was one. In a file's set this lasts until the next reload.
-    pub fn remove(&self, name: impl AsRef<[u8]>) -> bool {
-        let mut users = self
-            .shared
-            .users
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        users.passwords.remove(name.as_ref()).is_some()
-    }
-
-    /// Whether the password of this user is `password`. An unknown user costs what a known one does, and the time
-    /// taken does not depend on the password.
-    pub fn check(&self, name: &[u8], password: &[u8]) -> bool {
-        let known = {
-            let users = self
-                .shared
-                .users
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            users.passwords.get(name).cloned()
-        };
-        let equal = known
-            .as_deref()
-            .unwrap_or(&self.shared.dummy)
-            .ct_eq(password);
-        equal & known.is_some()
-    }
-
-    /// The lines of the file that could not be used, in order: [`Error::File`] each.
-    pub fn problems(&self) -> Vec<Error> {
-        let path = self.shared.path.as_deref().unwrap_or(Path::new(""));
-        let users = self
-            .shared
+    fn users(&self) -> RwLockReadGuard<'_, Users> {
+        self.shared
             .users
             .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        users
-            .problems
-            .iter()
-            .cloned()
-            .map(|fault| fault.at(path))
-            .collect()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn users_mut(&self) -> RwLockWriteGuard<'_, Users> {
+        self.shared
+            .users
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Users {
-    fn parse(bytes: &[u8]) -> Self {
-        let mut users = Self::default();
+    /// Nobody, by no file.
+    fn none() -> Self {
+        Self {
+            secrets: HashMap::new(),
+            dearest: None,
+            problems: Vec::new(),
+            mark: Mark::UNSETTLED,
+        }
+    }
+
+    fn parse(bytes: &[u8], mark: Mark) -> Self {
+        let mut users = Self {
+            mark,
+            ..Self::none()
+        };
         for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
@@ -188,6 +324,7 @@ impl Users {
                 users.problems.push(Fault::new(Some(number), problem));
             }
         }
+        users.dearest = users.find_dearest();
         users
     }
 
@@ -198,13 +335,42 @@ impl Users {
         };
         let name = user_name(name)?;
         // The last line of a name counts, and a bad one admits nobody: an older password must not outlive it.
-        self.passwords.remove(name);
-        if password.starts_with(HASH_PREFIX) {
-            return Err(FileProblem::PasswordHash);
-        }
-        let password = Password::parse(password)?;
-        self.passwords.insert(name.into(), Arc::new(password));
+        self.secrets.remove(name);
+        let secret = if Hash::is_meant(password) {
+            Secret::Hash(Arc::new(Hash::parse(password)?))
+        } else {
+            Secret::Plain(Arc::new(Password::parse(password)?))
+        };
+        self.secrets.insert(name.into(), secret);
         Ok(())
+    }
+
+    /// Adds, changes or removes a user; whether there was one.
+    fn set(&mut self, name: &[u8], secret: Option<Secret>) -> bool {
+        let old = self.secrets.remove(name);
+        if let Some(secret) = secret {
+            if let Secret::Hash(hash) = &secret {
+                let dearer = |dearest: &Arc<Hash>| dearest.work() < hash.work();
+                if self.dearest.as_ref().is_none_or(dearer) {
+                    self.dearest = Some(hash.clone());
+                }
+            }
+            self.secrets.insert(name.into(), secret);
+        }
+        if let (Some(Secret::Hash(old)), Some(dearest)) = (&old, &self.dearest) {
+            if Arc::ptr_eq(old, dearest) {
+                self.dearest = self.find_dearest();
+            }
+        }
+        old.is_some()
+    }
+
+    fn find_dearest(&self) -> Option<Arc<Hash>> {
+        let hashes = self.secrets.values().filter_map(|secret| match secret {
+            Secret::Hash(hash) => Some(hash),
+            Secret::Plain(_) => None,
+        });
+        hashes.max_by_key(|hash| hash.work()).cloned()
     }
 }
 
@@ -227,19 +393,23 @@ impl fmt::Debug for PasswordFile {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::security::file::FileKind;
+    use crate::security::hash::HashProblem;
     use crate::security::keys::PasswordProblem;
 
     fn write(path: &Path, content: impl AsRef<[u8]>) {
         fs::write(path, content).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
+
+    /// A hash that is checked in no time.
+    const QUICK: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$fIbdC2xakJ6cNlONBQKde0ZQtJof49m9l+7mj3O30mA";
 
     /// A password file with this content, and the folder that holds it.
     fn file(content: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf, PasswordFile) {
@@ -315,7 +485,8 @@ mod tests {
         let long = "x".repeat(256);
         let content = format!(
             "first=1\nno separator\n=nameless\nempty=\n{long}=x\nlong={long}\nnul\0=x\nnul=\0x\n\
-             hash=$argon2id$v=19$m=65536$c2FsdA$aGFzaA\nlast=2\n"
+             hash=$argon2id$v=19$m=65536$c2FsdA$aGFzaA\ndear={}\nother=$6$salt$hash\nlast=2\n",
+            QUICK.replace("m=8", "m=65536")
         );
         let (_folder, path, users) = file(&content);
         let wanted = [
@@ -326,7 +497,9 @@ mod tests {
             (6, PasswordProblem::TooLong.into()),
             (7, FileProblem::UserName),
             (8, PasswordProblem::Nul.into()),
-            (9, FileProblem::PasswordHash),
+            (9, HashProblem::Malformed.into()),
+            (10, HashProblem::TooCostly.into()),
+            (11, HashProblem::Kind.into()),
         ];
         assert_eq!(problems(&users), wanted);
         assert!(users.check(b"first", b"1") && users.check(b"last", b"2"));
@@ -338,6 +511,7 @@ mod tests {
             (b"nul\0", b"x"),
             (b"nul", b"\0x"),
             (b"hash", b"$argon2id$v=19$m=65536$c2FsdA$aGFzaA"),
+            (b"other", b"$6$salt$hash"),
             (b"no separator", b""),
         ] {
             assert!(!users.check(name, password));
@@ -367,19 +541,152 @@ mod tests {
     }
 
     #[test]
-    fn reload_revokes_and_admits_for_every_clone() {
-        let (_folder, path, users) = file("alice=1\nbob=2\nbad\n");
-        let clone = users.clone();
-        write(&path, "bob=3\ncarol=4\n");
-        assert!(clone.check(b"alice", b"1"));
-        users.reload().unwrap();
-        assert!(!clone.check(b"alice", b"1") && !clone.check(b"bob", b"2"));
-        assert!(clone.check(b"bob", b"3") && clone.check(b"carol", b"4"));
-        assert!(clone.problems().is_empty());
+    fn hashes_and_plain_passwords_stand_in_one_file() {
+        let own = PasswordFile::hash(&Password::new("own").unwrap()).unwrap();
+        let content = format!(
+            "plain=secret\nquick={QUICK}\nown={own}\nlast=plain\nlast={QUICK}\nback={QUICK}\nback=plain\n"
+        );
+        let (_folder, _, users) = file(&content);
+        for (name, password) in [
+            ("plain", "secret"),
+            ("quick", "secret"),
+            ("own", "own"),
+            ("last", "secret"),
+            ("back", "plain"),
+        ] {
+            assert!(users.check(name.as_bytes(), password.as_bytes()), "{name}");
+        }
+        for (name, password) in [
+            ("plain", "own"),
+            ("plain", ""),
+            ("quick", "secre"),
+            ("quick", "secret\0"),
+            ("quick", QUICK),
+            ("quick", ""),
+            ("own", "secret"),
+            ("last", "plain"),
+            ("back", "secret"),
+            ("nobody", "secret"),
+            ("nobody", "own"),
+        ] {
+            assert!(!users.check(name.as_bytes(), password.as_bytes()), "{name}");
+        }
+        assert!(problems(&users).is_empty());
     }
 
     #[test]
-    fn file_that_is_gone_or_unusable_at_reload_admits_nobody() {
+    fn password_that_no_client_may_send_is_refused_even_where_its_hash_is_known() {
+        for password in [&b""[..], b"with\0nul", &[b'x'; 256]] {
+            let cost = crate::ffi::sodium::HashCost {
+                memory: 8,
+                passes: 1,
+            };
+            let text = crate::ffi::sodium::hash_password(password, cost).unwrap();
+            let text = std::ffi::CStr::from_bytes_until_nul(text.as_slice()).unwrap();
+            let users = PasswordFile::in_memory();
+            users.insert_hash("user", text.to_str().unwrap()).unwrap();
+            assert!(!users.check(b"user", password));
+        }
+    }
+
+    /// The least time that a check takes.
+    fn time(users: &PasswordFile, name: &str) -> Duration {
+        let times = (0..5).map(|_| {
+            let start = Instant::now();
+            assert!(!users.check(name.as_bytes(), b"wrong"));
+            start.elapsed()
+        });
+        times.min().unwrap()
+    }
+
+    #[test]
+    fn any_name_costs_a_hash_where_there_are_hashes() {
+        let own = PasswordFile::hash(&Password::new("own").unwrap()).unwrap();
+        let (_folder, _, users) = file(format!("hashed={own}\nplain=secret\n"));
+        let known = time(&users, "hashed");
+        // A comparison alone takes a thousandth.
+        for name in ["plain", "unknown", ""] {
+            assert!(time(&users, name) > known / 4, "{name}: {known:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_user_costs_the_dearest_hash_that_there_is() {
+        let users = PasswordFile::in_memory();
+        let dearest = || users.users().dearest.as_ref().map(|hash| hash.work());
+        assert!(users.is_quick());
+        users.insert_hash("a", QUICK).unwrap();
+        assert_eq!(dearest(), Some(16));
+        users
+            .insert_hash("b", &QUICK.replace("m=8,t=1", "m=9,t=2"))
+            .unwrap();
+        users.insert_hash("c", QUICK).unwrap();
+        assert_eq!(dearest(), Some(27));
+        users.insert("b", "plain").unwrap();
+        assert_eq!(dearest(), Some(16));
+        users.remove("a").unwrap();
+        assert!(dearest() == Some(16) && !users.is_quick());
+        users.remove("c").unwrap();
+        assert!(dearest().is_none() && users.is_quick());
+    }
+
+    #[test]
+    fn file_is_never_quick_because_its_disk_may_hang() {
+        let (_folder, _, users) = file("alice=1\n");
+        assert!(!users.is_quick());
+    }
+
+    #[test]
+    fn change_of_the_file_counts_from_the_next_check_for_every_clone() {
+        let (_folder, path, users) = file("alice=1\nbob=2\nbad\n");
+        let clone = users.clone();
+        assert!(clone.check(b"alice", b"1"));
+        write(&path, "bob=3\ncarol=4\n");
+        assert!(!clone.check(b"alice", b"1") && !users.check(b"bob", b"2"));
+        assert!(clone.check(b"bob", b"3") && users.check(b"carol", b"4"));
+        assert!(clone.problems().is_empty());
+        write(&path, "bad\n");
+        assert_eq!(problems(&users), [(1, FileProblem::NoEquals)]);
+    }
+
+    #[test]
+    fn changes_of_the_same_size_within_one_moment_all_count() {
+        let (_folder, path, users) = file("alice=0\n");
+        for round in 1..500 {
+            let (old, new) = ((round - 1) % 10, round % 10);
+            if round % 2 == 0 {
+                fs::write(&path, format!("alice={new}\n")).unwrap();
+            } else {
+                let beside = path.with_extension("new");
+                write(&beside, format!("alice={new}\n"));
+                fs::rename(&beside, &path).unwrap();
+            }
+            assert!(users.check(b"alice", format!("{new}").as_bytes()));
+            assert!(!users.check(b"alice", format!("{old}").as_bytes()));
+        }
+    }
+
+    #[test]
+    fn link_that_moves_leads_to_other_users() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (version, line) in [("v1", "alice=1\n"), ("v2", "bob=2\n")] {
+            fs::create_dir(at(version)).unwrap();
+            write(&at(version).join("passwords"), line);
+        }
+        symlink("v1", at("data")).unwrap();
+        let users = PasswordFile::load(at("data").join("passwords")).unwrap();
+        assert!(users.check(b"alice", b"1"));
+        symlink("v2", at("next")).unwrap();
+        fs::rename(at("next"), at("data")).unwrap();
+        assert!(!users.check(b"alice", b"1") && users.check(b"bob", b"2"));
+        fs::rename(at("v2"), at("v3")).unwrap();
+        assert!(!users.check(b"bob", b"2"));
+        assert!(matches!(users.problems()[..], [Error::Io { .. }]));
+    }
+
+    #[test]
+    fn file_that_is_gone_or_unusable_admits_nobody_until_it_is_mended() {
         let break_file: [fn(&Path); 4] = [
             |path| fs::remove_file(path).unwrap(),
             |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap(),
@@ -390,22 +697,53 @@ mod tests {
             |path| write(path, vec![b'\n'; 16 * 1024 * 1024 + 1]),
         ];
         for break_file in break_file {
-            let (_folder, path, users) = file("alice=1\n");
-            break_file(&path);
+            let (_folder, path, users) = file("alice=1\nbad\n");
             assert!(users.check(b"alice", b"1"));
-            assert!(users.reload().is_err());
+            break_file(&path);
             assert!(!users.check(b"alice", b"1"));
-            assert!(PasswordFile::load(&path).is_err());
+            let error = PasswordFile::load(&path).unwrap_err().to_string();
+            let problems = users.problems();
+            assert_eq!(problems.len(), 1);
+            assert_eq!(problems[0].to_string(), error);
+            if path.is_dir() {
+                fs::remove_dir(&path).unwrap();
+            }
+            write(&path, "alice=1\nbob=2\n");
+            assert!(users.check(b"alice", b"1") && users.check(b"bob", b"2"));
+            assert!(users.problems().is_empty());
         }
     }
 
     #[test]
-    fn file_comes_back_after_it_was_gone() {
-        let (_folder, path, users) = file("alice=1\n");
-        fs::remove_file(&path).unwrap();
-        assert!(matches!(users.reload(), Err(Error::Io { .. })));
+    fn quiet_file_is_not_read_again() {
+        let (_folder, _, users) = file("alice=1\n");
+        let readings = || users.shared.readings.load(Ordering::SeqCst);
+        let start = Instant::now();
+        // A file that changed just now is read at each check, since its times may not show another change.
+        loop {
+            let before = readings();
+            users.check(b"alice", b"1");
+            if readings() == before {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30));
+        }
+        let before = readings();
+        for _ in 0..100 {
+            assert!(users.check(b"alice", b"1"));
+        }
+        assert!(users.problems().is_empty());
+        assert_eq!(readings(), before);
+    }
+
+    #[test]
+    fn file_of_a_relative_path_is_followed_where_it_was_loaded() {
+        let here = std::env::current_dir().unwrap();
+        let folder = tempfile::tempdir_in(&here).unwrap();
+        let path = folder.path().join("passwords");
         write(&path, "alice=1\n");
-        users.reload().unwrap();
+        let users = PasswordFile::load(path.strip_prefix(&here).unwrap()).unwrap();
+        assert_eq!(users.shared.path.as_deref(), Some(&*path));
         assert!(users.check(b"alice", b"1"));
     }
 
@@ -433,40 +771,94 @@ mod tests {
         let users = PasswordFile::in_memory();
         users.insert("alice", "1").unwrap();
         users.insert("alice", String::from("2")).unwrap();
-        users.reload().unwrap();
         assert!(users.check(b"alice", b"2") && !users.check(b"alice", b"1"));
-        assert!(users.remove("alice") && !users.remove("alice"));
-        assert!(!users.check(b"alice", b"2"));
+        users.insert_hash("alice", QUICK).unwrap();
+        assert!(users.check(b"alice", b"secret") && !users.check(b"alice", b"2"));
+        assert!(users.remove("alice").unwrap() && !users.remove("alice").unwrap());
+        assert!(!users.check(b"alice", b"secret"));
         for (name, password) in [("", "x"), ("a\0", "x"), ("a", ""), ("a", "\0")] {
             let refused = users.insert(name, password);
             assert!(matches!(refused, Err(Error::InvalidOption { .. })));
         }
+        for (name, hash) in [("", QUICK), ("a", "secret"), ("a", &QUICK[1..]), ("a", "")] {
+            let refused = users.insert_hash(name, hash);
+            assert!(matches!(refused, Err(Error::InvalidOption { .. })));
+        }
+        assert!(users.problems().is_empty());
     }
 
     #[test]
-    fn debug_and_problems_show_no_password() {
-        let (_folder, _, users) = file("alice=hunter\nhunter\n=hunter\nbob=hunt\0er\n");
-        let shown = format!("{users:?} {:?}", users.problems());
-        assert!(!shown.contains("hunt"), "{shown}");
-    }
-
-    #[test]
-    fn checks_and_reloads_run_at_the_same_time() {
+    fn users_of_a_file_are_changed_in_the_file_alone() {
         let (_folder, _, users) = file("alice=1\n");
+        for refused in [
+            users.insert("bob", "2"),
+            users.insert_hash("bob", QUICK),
+            users.remove("alice").map(drop),
+        ] {
+            assert!(matches!(refused, Err(Error::InvalidOption { .. })));
+        }
+        assert!(users.check(b"alice", b"1") && !users.check(b"bob", b"2"));
+    }
+
+    #[test]
+    fn debug_and_problems_show_no_password_and_no_hash() {
+        let digest = QUICK.rsplit('$').next().unwrap();
+        let (_folder, _, users) = file(format!(
+            "alice=hunter\nhunter\n=hunter\nbob=hunt\0er\ncarol={QUICK}\ndave={QUICK}$\n"
+        ));
+        let refused = users.insert_hash("eve", &QUICK[1..]);
+        let shown = format!("{users:?} {:?} {refused:?}", users.problems());
+        assert!(
+            !shown.contains("hunt") && !shown.contains(digest),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn every_check_during_changes_sees_one_of_the_states() {
+        let (_folder, path, users) = file("alice=1\nbob=1\n");
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..200).for_each(|_| assert!(users.check(b"alice", b"1"))));
-                scope.spawn(|| (0..20).for_each(|_| users.reload().unwrap()));
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        assert!(users.check(b"alice", b"1") && users.problems().is_empty());
+                        assert!(!users.check(b"bob", b"3"));
+                    }
+                });
             }
+            scope.spawn(|| {
+                let beside = path.with_extension("new");
+                for round in 0..200 {
+                    write(&beside, format!("alice=1\nbob={}\n", round % 2));
+                    fs::rename(&beside, &path).unwrap();
+                    let bob = format!("{}", round % 2);
+                    assert!(users.check(b"bob", bob.as_bytes()));
+                }
+            });
         });
+    }
+
+    /// Users in memory that were parsed from a file's content.
+    fn parsed(content: &[u8]) -> PasswordFile {
+        let users = PasswordFile::in_memory();
+        *users.users_mut() = Users::parse(content, Mark::UNSETTLED);
+        users
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic_and_admit_no_empty_password(bytes: Vec<u8>) {
-            let users = Users::parse(&bytes);
-            for (name, password) in &users.passwords {
-                prop_assert!(!name.is_empty() && !password.expose_bytes().is_empty());
+        fn any_bytes_are_read_without_panic_and_admit_no_empty_password(bytes: Vec<u8>, end in "(\\$argon2id?)?[$=,a-z0-9\n]{0,99}") {
+            for content in [bytes, [QUICK, &end].concat().into_bytes(), format!("a={end}\n{end}").into_bytes()] {
+                let users = Users::parse(&content, Mark::UNSETTLED);
+                for (name, secret) in &users.secrets {
+                    prop_assert!(!name.is_empty());
+                    if let Secret::Plain(password) = secret {
+                        prop_assert!(!password.expose_bytes().is_empty());
+                        prop_assert!(!password.expose_bytes().starts_with(b"$argon2"));
+                    }
+                }
+                let hashes = users.secrets.values().any(|secret| matches!(secret, Secret::Hash(_)));
+                prop_assert_eq!(users.dearest.is_some(), hashes);
             }
         }
 
@@ -475,12 +867,25 @@ mod tests {
             name in "[^=#\r\n\0][^=\r\n\0]{0,20}", password in "[^\r\n\0]{1,30}", wrong in "\\PC{0,30}"
         ) {
             prop_assume!(!name.bytes().all(|byte| byte.is_ascii_whitespace()));
-            prop_assume!(!password.starts_with("$argon2"));
-            let parsed = Users::parse(format!("{name}={password}\n").as_bytes());
-            let users = PasswordFile::in_memory();
-            *users.shared.users.write().unwrap() = parsed;
+            prop_assume!(!Hash::is_meant(password.as_bytes()));
+            let users = parsed(format!("{name}={password}\n").as_bytes());
             prop_assert!(users.check(name.as_bytes(), password.as_bytes()));
             prop_assert_eq!(users.check(name.as_bytes(), wrong.as_bytes()), wrong == password);
+        }
+
+        #[test]
+        fn hash_line_admits_its_password_and_no_other(
+            name in "[^=#\r\n\0][^=\r\n\0]{0,20}", password in "[^\0]{1,30}", wrong in "\\PC{0,30}", more in "([a-z]=[a-z]{1,5}\n){0,3}"
+        ) {
+            prop_assume!(!name.bytes().all(|byte| byte.is_ascii_whitespace()));
+            let cost = crate::ffi::sodium::HashCost { memory: 8, passes: 1 };
+            let text = crate::ffi::sodium::hash_password(password.as_bytes(), cost).unwrap();
+            let text = String::from_utf8_lossy(text.as_slice());
+            let users = parsed(format!("{more}{name}={}\r\n", text.trim_end_matches('\0')).as_bytes());
+            prop_assert!(users.users().problems.is_empty());
+            prop_assert!(users.check(name.as_bytes(), password.as_bytes()));
+            prop_assert_eq!(users.check(name.as_bytes(), wrong.as_bytes()), wrong == password);
+            prop_assert!(!users.check(name.as_bytes(), text.trim_end_matches('\0').as_bytes()));
         }
     }
 }

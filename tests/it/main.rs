@@ -15,6 +15,7 @@ mod mechanism;
 mod monitor;
 mod options;
 mod os;
+mod passwords;
 mod patterns;
 mod policy;
 mod secrets;
