@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use super::audit::{Audit, AuditEvent, Reason};
-use super::explain::{Explanation, PolicySource};
+use super::explain::{Explanation, PolicySource, Trace as _};
 use super::pending::Pending;
-use super::policy::{Judgement, Policy, Question};
+use super::policy::{Judgement, Policy, Question, Rule};
 use super::store::CertificateStore;
 use super::verdict::Outcome;
 use super::workers::Workers;
@@ -215,7 +215,12 @@ impl Shared {
                     | Judgement::NotInStores {
                         refused: outcome, ..
                     } => outcome,
-                    Judgement::Ask(question) => self.ask_here(question),
+                    Judgement::Ask(question) => {
+                        let outcome = self.ask_here(question);
+                        let passed = outcome.reply.status == StatusCode::Success;
+                        steps.asked(Rule::Credential, passed, || outcome.reason.to_string());
+                        outcome
+                    }
                 }
             }
             None => Outcome::refused(StatusCode::AuthenticationFailure, Reason::UnknownDomain),

@@ -208,7 +208,6 @@ impl PasswordFile {
 
     /// Whether a check is a comparison in memory just now: it takes no hash and asks no disk, which may hang.
     // For the thread that decides what it need not hand to a worker.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) fn is_quick(&self) -> bool {
         self.shared.path.is_none() && self.users().dearest.is_none()
     }

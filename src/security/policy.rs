@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::audit::Reason;
 use super::explain::Trace;
@@ -191,20 +193,19 @@ impl Policy {
                 Judgement::Decided(Outcome::admitted(Vec::new(), Metadata::default()))
             }
             (Credential::Plain { name, password }, Some(passwords), _) => {
-                let passed = passwords.check(name, password);
-                trace.asked(Rule::Credential, passed, || {
-                    if passed {
-                        "the password is right"
-                    } else {
-                        "unknown user, or wrong password"
-                    }
-                    .into()
-                });
-                if passed {
-                    Judgement::Decided(Outcome::admitted(name.to_vec(), Metadata::default()))
-                } else {
-                    self.refuse(Rule::Credential, Reason::WrongPassword)
+                let refused = self.refused(Rule::Credential, Reason::WrongPassword);
+                if !passwords.is_quick() {
+                    return Judgement::Ask(Question::Password {
+                        passwords: passwords.clone(),
+                        name: name.to_vec(),
+                        password: Zeroizing::new(password.to_vec()),
+                        refused,
+                    });
                 }
+                let outcome = check_password(passwords, name.to_vec(), password, refused);
+                let passed = outcome.reason == Reason::Admitted;
+                trace.asked(Rule::Credential, passed, || outcome.reason.to_string());
+                Judgement::Decided(outcome)
             }
             (Credential::Curve(key), _, Some(CurvePolicy(keys))) => {
                 self.judge_key(*key, keys, request, trace)
@@ -257,7 +258,7 @@ impl Policy {
                     }
                 }
             },
-            Keys::Callback(callback) => Judgement::Ask(Question {
+            Keys::Callback(callback) => Judgement::Ask(Question::Callback {
                 callback: callback.clone(),
                 peer: Peer {
                     domain: request.domain.unwrap_or_default().to_owned(),
@@ -338,21 +339,60 @@ pub(crate) enum Judgement {
         stores: Vec<Arc<CertificateStore>>,
         refused: Outcome,
     },
-    /// The application decides.
+    /// Something decides that may take its time.
     Ask(Question),
 }
 
-/// A decision that the application's callback makes, which may take its time.
-pub(crate) struct Question {
-    callback: Callback,
-    peer: Peer,
-    refused: Outcome,
+/// A decision that may take its time.
+pub(crate) enum Question {
+    /// Does the application admit this peer?
+    Callback {
+        callback: Callback,
+        peer: Peer,
+        refused: Outcome,
+    },
+    /// Is this the user's password? Takes a hash, or asks the disk whether the file has changed.
+    Password {
+        passwords: Arc<PasswordFile>,
+        name: Vec<u8>,
+        password: Zeroizing<Vec<u8>>,
+        refused: Outcome,
+    },
 }
 
 impl Question {
     /// Asks. May block, and may panic. `sink` gets the answer in any case, once, now or later.
     pub(crate) fn ask(self, sink: impl FnOnce(Outcome) + Send + 'static) {
-        let reply = Reply::new(self.peer.key, self.refused, sink);
-        (self.callback)(self.peer, reply);
+        match self {
+            Question::Callback {
+                callback,
+                peer,
+                refused,
+            } => {
+                let reply = Reply::new(peer.key, refused, sink);
+                callback(peer, reply);
+            }
+            Question::Password {
+                passwords,
+                name,
+                password,
+                refused,
+            } => {
+                sink(check_password(&passwords, name, &password, refused));
+            }
+        }
+    }
+}
+
+fn check_password(
+    passwords: &PasswordFile,
+    name: Vec<u8>,
+    password: &[u8],
+    refused: Outcome,
+) -> Outcome {
+    if passwords.check(&name, password) {
+        Outcome::admitted(name, Metadata::default())
+    } else {
+        refused
     }
 }
