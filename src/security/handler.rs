@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, mpsc};
 use std::time::{Duration, Instant};
 
 use super::audit::{Audit, AuditEvent, Reason};
@@ -150,29 +150,31 @@ fn pair() -> Result<(UnixStream, UnixStream)> {
 impl Shared {
     /// In force for every request that the thread reads after this returns.
     pub(crate) fn set_domain(&self, name: Arc<str>, policy: Policy) {
-        self.policies
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .domains
-            .insert(name, Arc::new(policy));
+        let replaced = self.write().domains.insert(name, Arc::new(policy));
+        // Without the lock: what a callback owns may use the authenticator when it is dropped.
+        drop(replaced);
     }
 
     /// The same, made from the policy that is in force, which nobody else changes meanwhile.
     pub(crate) fn update_domain(&self, name: &str, change: impl FnOnce(Policy) -> Policy) {
-        let mut policies = self
-            .policies
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(policy) = policies.domains.get_mut(name) {
-            *policy = Arc::new(change(Policy::clone(policy)));
-        }
+        let mut policies = self.write();
+        let replaced = policies.domains.get_mut(name).map(|policy| {
+            let changed = Arc::new(change(Policy::clone(policy)));
+            std::mem::replace(policy, changed)
+        });
+        drop(policies);
+        drop(replaced);
     }
 
     pub(crate) fn set_fallback(&self, policy: Policy) {
+        let replaced = self.write().fallback.replace(Arc::new(policy));
+        drop(replaced);
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Policies> {
         self.policies
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .fallback = Some(Arc::new(policy));
     }
 
     pub(crate) fn crash(&self) {
@@ -275,7 +277,7 @@ impl Zap {
         let shared = self.shared.clone();
         // `self` moves in, so that the socket is closed whichever way this ends.
         let ended = catch_unwind(AssertUnwindSafe(move || self.serve()));
-        if ended.is_err() {
+        if !matches!(ended, Ok(Ok(()) | Err(Error::Terminated))) {
             shared.audit.emit(|| AuditEvent::HandlerDied);
         }
         shared.audit.close();
@@ -285,12 +287,10 @@ impl Zap {
     fn serve(mut self) -> Result<()> {
         loop {
             let drained = self.read_requests()?;
-            if self.read_notes()? | self.see_to_deadlines()? {
-                // Sending may have taken the signal of a new request: look again before waiting for the next one.
-                continue;
-            }
+            // Sending may take the signal of a new request: then look again, before waiting for the next one.
+            let sent = self.read_notes()? | self.see_to_deadlines()?;
             let timeout = match self.pending.deadline() {
-                _ if !drained => Some(Duration::ZERO),
+                _ if sent || !drained => Some(Duration::ZERO),
                 Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
                 None => None,
             };

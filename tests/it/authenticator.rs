@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use ironhouse::security::{
-    Authenticator, CertificateStore, CurveClient, CurvePolicy, CurveServer, NullServer, Policy,
-    SecretCertificate, Verdict,
+    Authenticator, CertificateStore, CurveClient, CurvePolicy, CurveServer, Domain, NullServer,
+    Policy, SecretCertificate, Verdict,
 };
 use ironhouse::{Context, Error, SocketType};
 use zmq_sys_wrap::Api;
@@ -176,5 +176,32 @@ fn a_store_may_outlive_or_precede_its_authenticator() {
         authenticator.set_fallback(Policy::new().curve(CurvePolicy::store(store.clone())));
         drop(authenticator);
         store.sync(SOON).unwrap();
+    });
+}
+
+#[test]
+fn what_a_replaced_policy_owns_may_use_the_authenticator_when_it_is_dropped() {
+    struct Last(Domain);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.update(|policy| policy);
+        }
+    }
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let domain = authenticator.domain("d", Policy::new()).unwrap();
+        for replace in [
+            |domain: &Domain| domain.set_policy(Policy::new()),
+            |domain: &Domain| domain.update(|_| Policy::new()),
+        ] {
+            let last = Last(domain.clone());
+            let callback = CurvePolicy::callback(move |_| {
+                let _ = &last;
+                Verdict::refuse()
+            });
+            domain.set_policy(Policy::new().curve(callback));
+            replace(&domain);
+        }
     });
 }
