@@ -266,9 +266,12 @@ impl PeerAddress {
 fn parse_ip(text: &str) -> Option<PeerAddress> {
     if let Some((address, zone)) = text.split_once('%') {
         let address: Ipv6Addr = address.parse().ok()?;
-        return (!zone.is_empty()).then(|| PeerAddress::Ip {
-            address: address.to_canonical(),
-            zone: Some(zone.into()),
+        let named = !zone.is_empty() && !zone.contains(char::is_control);
+        let address = address.to_canonical();
+        return named.then(|| PeerAddress::Ip {
+            address,
+            // IPv4 has no zones, mapped or not.
+            zone: address.is_ipv6().then(|| zone.into()),
         });
     }
     let address: IpAddr = text.parse().ok()?;
@@ -449,6 +452,7 @@ mod tests {
             ("::ffff:127.0.0.1", ip("127.0.0.1", None), "127.0.0.1"),
             ("2001:db8::1", ip("2001:db8::1", None), "2001:db8::1"),
             ("fe80::1%eth0", ip("fe80::1", Some("eth0")), "fe80::1%eth0"),
+            ("::ffff:10.0.0.1%eth0", ip("10.0.0.1", None), "10.0.0.1"),
             (
                 "localhost:1000:100:42",
                 ipc(1000, 100, Some(42)),
@@ -490,6 +494,7 @@ mod tests {
                 "\"localhost:1:2:3:4\"",
             ),
             ("fe80::1%", unknown("fe80::1%"), "\"fe80::1%\""),
+            ("fe80::1%a\nb", unknown("fe80::1%a\nb"), "\"fe80::1%a\\nb\""),
             (
                 "10.0.0.1%eth0",
                 unknown("10.0.0.1%eth0"),

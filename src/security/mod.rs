@@ -8,6 +8,9 @@ mod directory;
 mod events;
 mod explain;
 mod file;
+/// Promises of the parsers, for `fuzz/` and the unit tests.
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod generation;
 mod handler;
 mod hash;

@@ -1,0 +1,58 @@
+//! ZAP messages as `zap` has them, to a running authenticator: none is ever answered with an admission, and the next good request is
+//! served.
+#![no_main]
+
+use ironhouse::security::{Authenticator, Domain, Policy};
+use ironhouse::socket::{Context, Socket, SocketType};
+use libfuzzer_sys::fuzz_target;
+
+struct House {
+    _authenticator: Authenticator,
+    _open: Domain,
+    asker: Socket,
+}
+
+impl House {
+    fn new() -> Self {
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        authenticator.set_fallback(Policy::new());
+        let open = authenticator.domain("open", Policy::new().null()).unwrap();
+        let asker = context.socket(SocketType::Dealer).open().unwrap();
+        asker.connect("inproc://zeromq.zap.01").unwrap();
+        Self {
+            _authenticator: authenticator,
+            _open: open,
+            asker,
+        }
+    }
+}
+
+thread_local!(static HOUSE: House = House::new());
+
+fuzz_target!(|data: &[u8]| {
+    // The one domain that admits somebody is asked at the end.
+    if data.windows(4).any(|domain| domain == b"open") {
+        return;
+    }
+    HOUSE.with(|House { asker, .. }| {
+        asker
+            .send_multipart(data.split(|&byte| byte == b'|'))
+            .unwrap();
+        asker
+            .send_multipart(["", "1.0", "last", "open", "::1", "", "NULL"])
+            .unwrap();
+        loop {
+            let reply = asker.recv_multipart().unwrap();
+            let [.., version, id, status, _text, user, metadata] = &reply[..] else {
+                panic!("{} frames", reply.len());
+            };
+            assert!(version == b"1.0" && user.is_empty() && metadata.is_empty());
+            if status == b"200" {
+                assert!(id == b"last");
+                break;
+            }
+            assert!(status == b"400");
+        }
+    });
+});

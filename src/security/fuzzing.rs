@@ -1,0 +1,373 @@
+//! What holds for every input of a parser: a function each, run by the targets in `fuzz/` and, over their corpora, by the unit tests.
+//!
+//! Each takes any bytes and panics where a promise is broken.
+
+// A broken promise is a panic here, as in any test.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::address::{AddressSet, Cidr, PeerAddress};
+use super::certificate::{Certificate, SecretCertificate};
+use super::file::{CERTIFICATE_LIMIT, FileProblem};
+use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
+use super::passwords::PasswordFile;
+use super::zap::{Frames, Metadata, StatusCode, ZapReply};
+use super::zpl::{Document, Node, Writer};
+use crate::error::Error;
+use crate::socket::Message;
+
+/// ZPL: a text that is read can be written, and is then read back with the same names, values and levels.
+pub fn zpl(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let lines = text.split('\n').count();
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(error) => return assert!((1..=lines).contains(&(error.line as usize))),
+    };
+    let nodes = flat(&document);
+    let mut writer = Writer::new();
+    for &(depth, name, value) in &nodes {
+        writer
+            .entry(depth, name, value)
+            .expect("what was read can be written");
+    }
+    let written = writer.finish();
+    let again = Document::parse(&written).expect("what was written can be read");
+    assert_eq!(flat(&again), nodes);
+}
+
+/// Level, name and value of every node, in the order of the lines.
+fn flat<'a>(document: &Document<'a>) -> Vec<(usize, &'a str, &'a str)> {
+    fn below<'a>(
+        document: &Document<'a>,
+        node: &Node<'a>,
+        depth: usize,
+        all: &mut Vec<(usize, &'a str, &'a str)>,
+    ) {
+        all.push((depth, node.name(), node.value()));
+        for child in document.children(node) {
+            assert!(child.line() > node.line());
+            below(document, child, depth + 1, all);
+        }
+    }
+    let mut all = Vec::new();
+    for node in document.top() {
+        below(document, node, 0, &mut all);
+    }
+    all
+}
+
+/// Certificate files: one that is read has a usable key, and survives being saved; the public file never holds the secret key; and all
+/// metadata that can be set survive.
+pub fn certificate(data: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.0.join("certificate");
+    if let Ok(read) = Certificate::parse(data) {
+        assert!(read.public_key().usable().is_ok());
+        if saves(read.save(&path)) {
+            assert_eq!(Certificate::load(&path).unwrap(), read);
+        }
+    }
+
+    let given = folder.0.join("given_secret");
+    write_private(&given, data);
+    if let Ok(read) = SecretCertificate::load(&given) {
+        assert!(Certificate::parse(data).is_err());
+        if saves(read.save(&path)) {
+            let again = SecretCertificate::load(&path).unwrap();
+            assert_eq!(again.certificate(), read.certificate());
+            assert!(again.secret().ct_eq(read.secret()));
+            assert_eq!(&Certificate::load(&path).unwrap(), read.certificate());
+        }
+        assert!(!format!("{read:?}").contains(read.secret().expose_z85().as_str()));
+    }
+
+    let mut made = Certificate::new(PublicKey::from_bytes([1; 32]));
+    for line in String::from_utf8_lossy(data).split('\n').take(32) {
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        if let Ok(changed) = made.clone().with_meta(name, value) {
+            assert_eq!(changed.meta(name), Some(value));
+            made = changed;
+        }
+    }
+    if saves(made.save(&path)) {
+        assert_eq!(Certificate::load(&path).unwrap(), made);
+    }
+}
+
+/// Whether a certificate was saved; the only excuse is its size.
+fn saves(result: Result<(), Error>) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(Error::File {
+            problem: FileProblem::TooLarge { limit },
+            ..
+        }) => {
+            assert_eq!(limit, CERTIFICATE_LIMIT);
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Keys as text: what is read is written as it was and is never zero; any 32 bytes survive their text; an error
+/// tells a length or a position, nothing else of the text.
+pub fn keys(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match text.parse::<PublicKey>() {
+        Ok(key) => {
+            assert_eq!(key.to_string(), text);
+            assert!(key.usable().is_ok());
+            let secret = SecretKey::from_z85(&text).unwrap();
+            assert_eq!(secret.expose_z85().as_str(), text);
+            assert_eq!(secret.expose_bytes(), key.as_bytes());
+            assert!(!format!("{secret:?}").contains(&*text));
+            let pair = Keypair::from_secret(secret).unwrap();
+            assert!(!format!("{pair:?}").contains(&*text));
+        }
+        Err(error) => {
+            // A text that shares with this one only what the error may tell.
+            let mask = match error {
+                Error::Key(KeyProblem::Length(length)) => "1".repeat(length),
+                Error::Key(KeyProblem::Zero) => "0".repeat(40),
+                Error::Z85 { position } => "1".repeat(position) + "~" + &"1".repeat(39 - position),
+                other => panic!("{other}"),
+            };
+            let (own, other) = (SecretKey::from_z85(&text), SecretKey::from_z85(&mask));
+            assert_eq!(format!("{own:?}"), format!("{other:?}"));
+        }
+    }
+    if let Some(&bytes) = data.first_chunk::<32>() {
+        let text = PublicKey::from_bytes(bytes).to_string();
+        match text.parse::<PublicKey>() {
+            Ok(key) => assert_eq!(key.as_bytes(), &bytes),
+            Err(_) => assert_eq!(bytes, [0; 32]),
+        }
+    }
+}
+
+/// Password files: exactly the users of the last good line of each name enter, and each line is either used, blank, a comment or
+/// reported. Hashes are another matter: a line that holds one admits nobody by its own text.
+pub fn passwords(data: &[u8]) {
+    thread_local! {
+        static FILE: (Folder, PasswordFile) = {
+            let folder = Folder::new();
+            let path = folder.0.join("passwords");
+            write_private(&path, b"");
+            let file = PasswordFile::load(path).unwrap();
+            (folder, file)
+        };
+    }
+    let mut expected: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+    let (mut bad, mut hashes) = (0, 0);
+    for line in data.split(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.first() == Some(&b'#') || line.trim_ascii().is_empty() {
+            continue;
+        }
+        let Some(at) = line.iter().position(|&byte| byte == b'=') else {
+            bad += 1;
+            continue;
+        };
+        let (name, password) = (&line[..at], &line[at + 1..]);
+        let fits = |text: &[u8]| (1..=255).contains(&text.len()) && !text.contains(&0);
+        let hash = password.starts_with(b"$argon2");
+        let good = fits(name) && !hash && fits(password);
+        hashes += usize::from(hash);
+        bad += usize::from(!good && !hash);
+        expected.insert(name, good.then_some(password));
+    }
+    FILE.with(|(folder, file)| {
+        write_private(&folder.0.join("passwords"), data);
+        file.reload().unwrap();
+        let problems = file.problems().len();
+        assert!((bad..=bad + hashes).contains(&problems), "{problems}");
+        for (&name, &password) in &expected {
+            match password {
+                Some(password) => {
+                    assert!(file.check(name, password));
+                    assert!(!file.check(name, &password[1..]));
+                    assert!(!file.check(name, &[password, b"\0"].concat()));
+                }
+                None => assert!(!file.check(name, b"$argon2")),
+            }
+            assert!(!file.check(name, b""));
+        }
+        assert!(!file.check(b"", data));
+    });
+}
+
+/// Address rules and the addresses of peers, `rule|address`: both survive their text, a set says what its block says, and nothing that
+/// is shown holds a control character.
+pub fn addresses(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (rule, peer) = text.split_once('|').unwrap_or((&text, &text));
+    let peer = PeerAddress::parse(peer);
+    let shown = peer.to_string();
+    assert!(!shown.contains(char::is_control), "{shown:?}");
+    match &peer {
+        PeerAddress::Ip { address, .. } => {
+            assert_eq!(*address, address.to_canonical());
+            assert_eq!(PeerAddress::parse(&shown), peer);
+        }
+        PeerAddress::Ipc { .. } => assert_eq!(peer.ip(), None),
+        PeerAddress::Unknown(text) => assert_eq!(format!("{text:?}"), shown),
+    }
+
+    let block: Cidr = match rule.parse() {
+        Ok(block) => block,
+        Err(error) => return assert!(!error.to_string().contains(char::is_control)),
+    };
+    let shown = block.to_string();
+    assert_eq!(shown.parse::<Cidr>().unwrap(), block);
+    let base = shown.split('/').next().unwrap_or_default();
+    let base: IpAddr = base.parse().unwrap();
+    assert!(block.contains(base));
+    let mut set = AddressSet::new();
+    set.extend([block]);
+    assert!(set.contains(&PeerAddress::parse(&base.to_string())));
+    let inside = peer.ip().is_some_and(|address| block.contains(address));
+    assert_eq!(set.contains(&peer), inside);
+    if let Some(IpAddr::V4(address)) = peer.ip() {
+        let mapped = address.to_ipv6_mapped();
+        assert_eq!(block.contains(mapped.into()), inside);
+        assert_eq!(
+            set.contains(&PeerAddress::parse(&mapped.to_string())),
+            inside
+        );
+    }
+}
+
+/// ZAP messages, their frames separated by `|`: an answer goes back where the request came from and echoes nothing but its id; a request
+/// that is read is what its frames say; metadata that are taken are encoded as libzmq decodes them.
+pub fn zap(data: &[u8]) {
+    let given: Vec<&[u8]> = data.split(|&byte| byte == b'|').collect();
+    let message = || given.iter().map(|&frame| Message::from(frame)).collect();
+    let Ok(frames) = Frames::new(message()) else {
+        // Not even a delimiter, or nothing that could be a request's id behind it.
+        let delimiter = given.iter().skip(1).position(|frame| frame.is_empty());
+        return assert!(delimiter.is_none_or(|at| given.len() < at + 4));
+    };
+    let delimiter = 1 + given[1..].iter().position(|f| f.is_empty()).unwrap();
+    let body = &given[delimiter + 1..];
+    if let Ok(request) = frames.request() {
+        assert_eq!(body[0], b"1.0");
+        assert!(body[2].len() <= 255 && body[3].len() <= 255);
+        let mechanism = request.credential.mechanism().to_string();
+        assert_eq!(mechanism.as_bytes(), body[5]);
+        let credentials = match &*mechanism {
+            "NULL" => 0,
+            "PLAIN" => 2,
+            _ => 1,
+        };
+        assert_eq!(body.len(), 6 + credentials);
+        if let Some(domain) = request.domain {
+            assert!(body[2].starts_with(domain.as_bytes()) && body[2].len() <= domain.len() + 1);
+        }
+        if mechanism == "CURVE" {
+            let key = PublicKey::from_bytes(body[6].try_into().unwrap());
+            assert_eq!(request.credential.identity(), Some(key.to_string()));
+        }
+    }
+
+    let mut metadata = Metadata::default();
+    let mut taken = Vec::new();
+    let text: Vec<_> = body.iter().map(|f| String::from_utf8_lossy(f)).collect();
+    for pair in text.windows(2) {
+        if metadata.push(&pair[0], &pair[1]).is_ok() {
+            assert!(!Metadata::is_reserved(&pair[0]));
+            taken.push((pair[0].as_bytes(), pair[1].as_bytes()));
+        }
+    }
+    let mut reply = ZapReply::refusal(StatusCode::AuthenticationFailure);
+    reply.metadata = metadata;
+    let answer = frames.answer(reply);
+    let (envelope, answer) = answer.split_at(delimiter + 1);
+    assert!(envelope.iter().zip(&given).all(|(sent, came)| sent == came));
+    assert_eq!(answer.len(), 6);
+    assert!(answer[0] == b"1.0" && answer[1] == body[1] && answer[2] == b"400");
+    assert!(answer[4].is_empty());
+    assert_eq!(properties(&answer[5]), taken);
+}
+
+/// Properties as ZMTP encodes them.
+fn properties(mut bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut properties = Vec::new();
+    while let Some((&length, rest)) = bytes.split_first() {
+        let (name, rest) = rest.split_at(length.into());
+        let (length, rest) = rest.split_first_chunk().unwrap();
+        let (value, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        properties.push((name, value));
+        bytes = rest;
+    }
+    properties
+}
+
+/// A folder that goes with this value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ironhouse-fuzz-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn write_private(path: &Path, content: &[u8]) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).unwrap();
+    file.write_all(content).unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kept_input_keeps_the_promises() {
+        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let targets: [(&str, fn(&[u8])); 6] = [
+            ("zpl", zpl),
+            ("certificate", certificate),
+            ("keys", keys),
+            ("passwords", passwords),
+            ("addresses", addresses),
+            ("zap", zap),
+        ];
+        for (name, target) in targets {
+            let mut inputs = 0;
+            for input in fs::read_dir(corpora.join(name)).unwrap() {
+                let path = input.unwrap().path();
+                println!("{}", path.display());
+                target(&fs::read(path).unwrap());
+                inputs += 1;
+            }
+            assert!(inputs > 0, "{name}");
+        }
+    }
+}
