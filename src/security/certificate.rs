@@ -86,6 +86,13 @@ impl Certificate {
         Ok(self)
     }
 
+    /// Removes the metadata value of this name, if there is one.
+    #[doc(alias = "zcert_unset_meta")]
+    pub fn without_meta(mut self, name: &str) -> Self {
+        self.metadata.retain(|(known, _)| **known != *name);
+        self
+    }
+
     /// The public key.
     pub const fn public_key(&self) -> &PublicKey {
         &self.key
@@ -99,6 +106,7 @@ impl Certificate {
     }
 
     /// All metadata, names and values, in the order of the file.
+    #[doc(alias = "zcert_meta_keys")]
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         self.metadata
             .iter()
@@ -264,6 +272,14 @@ impl SecretCertificate {
             certificate: self.certificate.with_meta(name, value)?,
             keypair: self.keypair,
         })
+    }
+
+    /// Removes one metadata value, as [`Certificate::without_meta`] does.
+    pub fn without_meta(self, name: &str) -> Self {
+        Self {
+            certificate: self.certificate.without_meta(name),
+            keypair: self.keypair,
+        }
     }
 
     /// Reads `<path>_secret`, or `path` itself where it ends so; the public file is not needed.

@@ -348,10 +348,12 @@ fn write_private(path: &Path, content: &[u8]) {
 mod tests {
     use super::*;
 
+    type Target = fn(&[u8]);
+
     #[test]
     fn every_kept_input_keeps_the_promises() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, fn(&[u8])); 6] = [
+        let targets: [(&str, Target); 6] = [
             ("zpl", zpl),
             ("certificate", certificate),
             ("keys", keys),

@@ -7,8 +7,10 @@
     clippy::unwrap_used
 )]
 
+mod abuse;
 mod authenticator;
 mod common;
+mod czmq_scenarios;
 mod examples;
 mod interop;
 mod mechanism;
