@@ -23,7 +23,7 @@ use super::certificate::{Certificate, SecretCertificate};
 use super::file::{CERTIFICATE_LIMIT, FileProblem};
 use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
 use super::passwords::PasswordFile;
-use super::zap::{Frames, Metadata, StatusCode, ZapReply};
+use super::zap::{Frames, Metadata};
 use super::zpl::{Document, Node, Writer};
 use crate::error::Error;
 use crate::socket::Message;
@@ -193,7 +193,8 @@ pub fn passwords(data: &[u8]) {
         };
         let (name, password) = (&line[..at], &line[at + 1..]);
         let fits = |text: &[u8]| (1..=255).contains(&text.len()) && !text.contains(&0);
-        let hash = password.starts_with(b"$argon2");
+        // A hash, which may be good or bad, or a password that looks like one.
+        let hash = password.starts_with(b"$");
         let good = fits(name) && !hash && fits(password);
         hashes += usize::from(hash);
         bad += usize::from(!good && !hash);
@@ -201,7 +202,6 @@ pub fn passwords(data: &[u8]) {
     }
     FILE.with(|(folder, file)| {
         write_private(&folder.0.join("passwords"), data);
-        file.reload().unwrap();
         let problems = file.problems().len();
         assert!((bad..=bad + hashes).contains(&problems), "{problems}");
         for (&name, &password) in &expected {
@@ -260,8 +260,8 @@ pub fn addresses(data: &[u8]) {
     }
 }
 
-/// ZAP messages, their frames separated by `|`: an answer goes back where the request came from and echoes nothing but its id; a request
-/// that is read is what its frames say; metadata that are taken are encoded as libzmq decodes them.
+/// ZAP messages, their frames separated by `|`: a request that is read is what its frames say; metadata that are taken are encoded
+/// as libzmq decodes them.
 pub fn zap(data: &[u8]) {
     let given: Vec<&[u8]> = data.split(|&byte| byte == b'|').collect();
     let message = || given.iter().map(|&frame| Message::from(frame)).collect();
@@ -301,15 +301,7 @@ pub fn zap(data: &[u8]) {
             taken.push((pair[0].as_bytes(), pair[1].as_bytes()));
         }
     }
-    let mut reply = ZapReply::refusal(StatusCode::AuthenticationFailure);
-    reply.metadata = metadata;
-    let answer = frames.answer(reply);
-    let (envelope, answer) = answer.split_at(delimiter + 1);
-    assert!(envelope.iter().zip(&given).all(|(sent, came)| sent == came));
-    assert_eq!(answer.len(), 6);
-    assert!(answer[0] == b"1.0" && answer[1] == body[1] && answer[2] == b"400");
-    assert!(answer[4].is_empty());
-    assert_eq!(properties(&answer[5]), taken);
+    assert_eq!(properties(metadata.as_bytes()), taken);
 }
 
 /// Properties as ZMTP encodes them.

@@ -222,7 +222,7 @@ impl Frames {
         socket.send_copy(reply.status.digits().as_bytes(), true)?;
         socket.send_copy(reply.status.text().as_bytes(), true)?;
         socket.send_copy(&reply.user_id, true)?;
-        socket.send_copy(&reply.metadata.0, false)
+        socket.send_copy(reply.metadata.as_bytes(), false)
     }
 
     fn take(&mut self, at: usize) -> Message {
@@ -310,6 +310,11 @@ impl ZapReply {
 pub(crate) struct Metadata(Vec<u8>);
 
 impl Metadata {
+    /// As encoded.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether libzmq keeps `name` for itself. Property names do not differ by case.
     pub(crate) fn is_reserved(name: &str) -> bool {
         RESERVED
