@@ -24,6 +24,7 @@ fn main() {
             "--bench" => {}
             "--json" => json = true,
             "--one" => return one(arguments.next().unwrap().parse().unwrap()),
+            "--contender" => return contender(&arguments.collect::<Vec<_>>()),
             size => sizes.push(size.parse::<u32>().unwrap()),
         }
     }
@@ -100,6 +101,43 @@ fn resident() -> u64 {
         .nth(1)
         .and_then(|pages| pages.parse::<u64>().ok());
     pages.unwrap_or(0) * 4096
+}
+
+/// One line of JSON for a harness that compares stores, given a directory or a key file, a file of its keys (`public secret`
+/// a line), and how many to look up.
+fn contender(arguments: &[String]) {
+    let (path, keys) = (Path::new(&arguments[0]), &arguments[1]);
+    let wanted: usize = arguments[2].parse().unwrap();
+    let text = fs::read_to_string(keys).unwrap();
+    let keys: Vec<PublicKey> = text
+        .lines()
+        .take(wanted)
+        .map(|line| line[..40].parse().unwrap())
+        .collect();
+    drop(text);
+    let before = resident();
+    let start = Instant::now();
+    let store = CertificateStore::directory(path).unwrap();
+    let load = start.elapsed();
+    let memory = resident().saturating_sub(before) / 1024;
+    let mut hits = 0;
+    let mut samples: Vec<f64> = (0..20_000)
+        .map(|n: usize| {
+            let key = &keys[n.wrapping_mul(7919) % keys.len()];
+            let start = Instant::now();
+            hits += usize::from(store.lookup(key).is_some());
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    println!(
+        "{{\"load_s\":{:.6},\"first_lookup_s\":{:.9},\"found\":{},\"lookup_us\":{:.3},\"lookups\":{},\"hits\":{hits},\
+         \"rss_kb\":{memory},\"peak_kb\":{memory}}}",
+        load.as_secs_f64(),
+        samples[0] * 1e-6,
+        usize::from(hits > 0),
+        quantile(&mut samples, 0.5),
+        samples.len(),
+    );
 }
 
 fn one(size: u32) {

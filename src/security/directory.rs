@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::bulk;
 use super::certificate::Certificate;
 use super::events::Source;
-use super::file::FileProblem;
+use super::file::{self, FileProblem};
 use super::holders::Holders;
 use super::keys::PublicKey;
 use super::mark::Mark;
@@ -33,6 +34,11 @@ const MAX_DIRECTORIES: usize = 100_000;
 fn ignored(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b".") || name.ends_with(b"~") || name.ends_with(b".tmp")
+}
+
+/// Names that say that a secret key is inside.
+fn secret(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b"_secret")
 }
 
 struct File {
@@ -112,7 +118,7 @@ impl Tree {
     pub(crate) fn refresh(&mut self, path: &Path) {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => {
-                if let Some(directory) = self.examine(parent, name) {
+                if let Some(directory) = self.examine(parent, name, None) {
                     self.finish(Pass::over(directory));
                 }
             }
@@ -200,8 +206,14 @@ impl Tree {
         false
     }
 
-    /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory.
-    pub(crate) fn examine(&mut self, directory: &Path, name: &OsStr) -> Option<PathBuf> {
+    /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory. If nothing is there,
+    /// it is only noted in `missed`, where that is given.
+    fn examine(
+        &mut self,
+        directory: &Path,
+        name: &OsStr,
+        missed: Option<&mut Vec<PathBuf>>,
+    ) -> Option<PathBuf> {
         let path = directory.join(name);
         let mut real = self.directories.get(directory)?.real.join(name);
         let mut meta = fs::symlink_metadata(&real);
@@ -211,13 +223,18 @@ impl Tree {
             real = trail.end.unwrap_or(real);
             meta = fs::metadata(&real);
         } else {
-            self.untrack(&path);
             if meta.as_ref().is_err_and(gone) {
+                if let Some(missed) = missed {
+                    missed.push(path);
+                    return None;
+                }
+                self.untrack(&path);
                 self.leave(&path);
                 self.drop_file(directory, name);
                 self.shared.clear_problem(&path);
                 return None;
             }
+            self.untrack(&path);
         }
         let meta = match meta {
             Ok(meta) => meta,
@@ -243,7 +260,7 @@ impl Tree {
         if mark != Mark::UNSETTLED && known.is_some_and(|file| file.mark == mark) {
             return None;
         }
-        let content = if name.as_bytes().ends_with(b"_secret") {
+        let content = if secret(name) {
             Err(self.problem(&path, FileProblem::SecretFile))
         } else {
             Certificate::load(self.root.join(&path))
@@ -431,20 +448,65 @@ impl Tree {
         }
     }
 
-    /// Opens a directory of the tree for listing, if it still is one.
-    pub(crate) fn open(&mut self, path: &Path) -> Option<ReadDir> {
-        match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => {
-                self.examine(parent, name);
-            }
+    /// Whether a directory of the tree still is one; if it is another one, it begins anew.
+    pub(crate) fn check(&mut self, path: &Path, missed: &mut Vec<PathBuf>) -> bool {
+        let still = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => self.examine(parent, name, Some(missed)).is_some(),
             _ => {
                 self.check_root();
+                true
             }
-        }
-        let real = self.directories.get(path)?.real.clone();
+        };
+        let known = self.directories.get(path).filter(|_| still);
+        let Some(real) = known.map(|known| known.real.clone()) else {
+            return false;
+        };
         self.source.doubt(&real);
         self.source.ensure(&real);
-        match fs::read_dir(&real) {
+        true
+    }
+
+    /// Compares files known in a directory with the disk: those after this name, `most` of them. Returns how many, and the last one.
+    pub(crate) fn compare(
+        &mut self,
+        directory: &Path,
+        after: &OsStr,
+        most: usize,
+        missed: &mut Vec<PathBuf>,
+    ) -> Option<(usize, Box<OsStr>)> {
+        let known = self.directories.get(directory)?;
+        let files = known.files.range::<OsStr, _>((Excluded(after), Unbounded));
+        let files: Vec<_> = files.take(most).map(|(name, file)| (name, file.mark)).collect();
+        let last = files.last()?.0.clone();
+        let count = files.len();
+        let mut changed: Vec<Box<OsStr>> = Vec::new();
+        let look = |files: &[(&Box<OsStr>, Mark)]| -> Vec<Box<OsStr>> {
+            let mut path = known.real.clone();
+            let mut is_changed = |name: &OsStr, mark: Mark| {
+                path.push(name);
+                let now = fs::symlink_metadata(&path);
+                path.pop();
+                let is = |meta: Metadata| meta.is_file() && Mark::of(&meta, &self.seed) == mark;
+                mark == Mark::UNSETTLED || !now.is_ok_and(is)
+            };
+            let changed = files.iter().filter(|(name, mark)| is_changed(name, *mark));
+            changed.map(|(name, _)| Box::clone(name)).collect()
+        };
+        bulk::spread(&files, &self.shared.stopping, look, |names| {
+            changed.extend(names);
+        });
+        for name in changed {
+            self.examine(directory, &name, Some(missed));
+        }
+        Some((count, last))
+    }
+
+    /// Opens a directory of the tree for listing, if it still is one.
+    pub(crate) fn open(&mut self, path: &Path, missed: &mut Vec<PathBuf>) -> Option<ReadDir> {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            self.examine(parent, name, Some(missed))?;
+        }
+        match fs::read_dir(&self.directories.get(path)?.real) {
             Ok(listing) => {
                 self.shared.clear_problem(path);
                 Some(listing)
@@ -457,31 +519,98 @@ impl Tree {
         }
     }
 
-    /// Whether a name found in a directory of the tree is to be looked at.
-    pub(crate) fn is_unknown(&self, directory: &Path, name: &OsStr) -> bool {
-        let known = self.directories.get(directory);
-        known.is_some_and(|known| !known.files.contains_key(name)) && !ignored(name)
+    /// Takes in the names of a directory that are not known yet, out of the next `most` of its listing. Returns how many were listed.
+    pub(crate) fn discover(&mut self, directory: &Path, listing: &mut ReadDir, most: usize) -> usize {
+        let Some(known) = self.directories.get(directory) else {
+            return 0;
+        };
+        let (mut files, mut others) = (Vec::new(), Vec::new());
+        let mut listed = 0;
+        // A listing that breaks off leaves out names; the next pass tries again.
+        for entry in listing.take(most).map_while(io::Result::ok) {
+            listed += 1;
+            let name = entry.file_name();
+            if ignored(&name) || known.files.contains_key(&*name) {
+                continue;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) && !secret(&name) {
+                files.push(name.into_boxed_os_str());
+            } else {
+                others.push(name.into_boxed_os_str());
+            }
+        }
+        others.extend(self.read_all(directory, files));
+        for name in others {
+            self.examine(directory, &name, None);
+        }
+        listed
+    }
+
+    /// Reads many files new to a directory; those that are something else by now are returned.
+    fn read_all(&mut self, directory: &Path, mut names: Vec<Box<OsStr>>) -> Vec<Box<OsStr>> {
+        let Some(known) = self.directories.get_mut(directory) else {
+            return Vec::new();
+        };
+        // Close on disk as a rule, and close in memory from now on.
+        names.sort_unstable();
+        let look = |names: &[Box<OsStr>]| -> Vec<_> {
+            let mut reader = file::Reader::new();
+            let mut path = known.real.clone();
+            let mut read = |name: &OsStr| {
+                path.push(name);
+                let found = reader.read(&path);
+                path.pop();
+                found.map(|(meta, bytes)| (Mark::of(&meta, &self.seed), Certificate::parse(bytes)))
+            };
+            names.iter().map(|name| read(name)).collect()
+        };
+        let mut files = Vec::with_capacity(names.len());
+        let mut path = directory.join("x");
+        let mut each = names.iter();
+        bulk::spread(&names, &self.shared.stopping, look, |found| {
+            for (found, name) in found.into_iter().zip(each.by_ref()) {
+                path.set_file_name(name);
+                files.push(found.map(|(mark, content)| {
+                    self.shared.clear_problem(&path);
+                    let key = content.as_ref().ok().map(|c| *c.public_key());
+                    match content {
+                        Ok(certificate) => self.holders.hold(&path, certificate),
+                        Err(fault) => {
+                            let error = fault.at(&self.root.join(&path));
+                            self.shared.report(&path, error);
+                        }
+                    }
+                    File { mark, key }
+                }));
+            }
+        });
+        let mut others = Vec::new();
+        let files = names.into_iter().zip(files).filter_map(|(name, file)| match file {
+            Some(file) => Some((name, file)),
+            None => {
+                others.push(name);
+                None
+            }
+        });
+        if known.files.is_empty() {
+            // Packed more tightly than one by one.
+            known.files = files.collect();
+        } else {
+            known.files.extend(files);
+        }
+        others
+    }
+
+    /// Lets go of a name if it still is not there.
+    pub(crate) fn let_go(&mut self, path: &Path) {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            self.examine(parent, name, None);
+        }
     }
 
     /// Whether nobody needs the outcome any more.
     pub(crate) fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Relaxed)
-    }
-
-    /// The next names known in a directory, in their order.
-    pub(crate) fn names_after(
-        &self,
-        directory: &Path,
-        after: &OsStr,
-        most: usize,
-    ) -> Vec<Box<OsStr>> {
-        self.directories
-            .get(directory)
-            .into_iter()
-            .flat_map(|known| known.files.range::<OsStr, _>((Excluded(after), Unbounded)))
-            .take(most)
-            .map(|(name, _)| name.clone())
-            .collect()
     }
 
     fn report(&self, path: &Path, error: Error) {

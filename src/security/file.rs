@@ -234,6 +234,40 @@ pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Zeroizing<
         .ok_or_else(|| file(FileProblem::TooLarge { limit }))
 }
 
+/// Reads many certificate files one after the other, through one buffer that is wiped when dropped.
+pub(crate) struct Reader(Zeroizing<Vec<u8>>);
+
+impl Reader {
+    pub(crate) fn new() -> Self {
+        Self(Zeroizing::new(vec![0; CERTIFICATE_LIMIT as usize + 1]))
+    }
+
+    /// The bytes of a file, and what described it before they were read. `None` for all that is no regular file of fitting size, links
+    /// included, and where anything fails: [`read`] tells why.
+    pub(crate) fn read(&mut self, path: &Path) -> Option<(Metadata, &[u8])> {
+        let mut opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW)
+            .open(path)
+            .ok()?;
+        let metadata = opened.metadata().ok()?;
+        if !metadata.is_file() {
+            return None;
+        }
+        let mut filled = 0;
+        loop {
+            let count = opened.read(self.0.get_mut(filled..)?).ok()?;
+            filled += count;
+            // All that was there when it was opened; what comes later changes its times.
+            if count == 0 || filled as u64 == metadata.len() {
+                break;
+            }
+        }
+        let bytes = self.0.get(..filled)?;
+        (filled as u64 <= CERTIFICATE_LIMIT).then_some((metadata, bytes))
+    }
+}
+
 fn regular(metadata: &Metadata) -> Result<(), FileProblem> {
     let kind = metadata.file_type();
     if kind.is_file() {

@@ -3,6 +3,7 @@
 mod address;
 mod audit;
 mod authenticator;
+mod bulk;
 mod certificate;
 mod directory;
 mod events;

@@ -6,23 +6,29 @@ use std::path::PathBuf;
 
 use super::directory::Tree;
 
+/// Names taken out of a table at once, at most.
+const BATCH: usize = 65_536;
+
 /// A comparison of the tree, or of a part of it, with the disk. It can be taken in small steps, between which the tree may change.
+///
+/// It goes through the tree twice: what is known, then what is not. Only then does it let go of what it missed: a file
+/// that was renamed meanwhile has been found under its new name by then, in whatever directory.
 pub(crate) struct Pass {
     within: PathBuf,
     at: PathBuf,
     stage: Stage,
+    /// Names that were not there.
+    missed: Vec<PathBuf>,
 }
 
 enum Stage {
+    /// Still the same directory?
+    Check,
+    /// Files known already, after this one: changed or gone?
+    Known(Box<OsStr>),
     Open,
-    /// Files known already: changed or gone?
-    Known {
-        listing: ReadDir,
-        after: Box<OsStr>,
-    },
     /// Names not known yet.
     Listing(ReadDir),
-    Done,
 }
 
 impl Pass {
@@ -31,64 +37,81 @@ impl Pass {
         Self {
             at: within.clone(),
             within,
-            stage: Stage::Open,
+            stage: Stage::Check,
+            missed: Vec::new(),
         }
     }
 
     /// Looks at `budget` names, roughly. True if the pass has ended.
     pub(crate) fn step(&mut self, tree: &mut Tree, budget: usize) -> bool {
-        /// Names taken out of a table at once.
-        const BATCH: usize = 256;
         let mut seen = 0;
         while seen < budget {
             if tree.is_stopping() {
                 return true;
             }
-            self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            let most = (budget - seen).min(BATCH);
+            match &mut self.stage {
+                Stage::Check => {
+                    seen += 1;
+                    if tree.check(&self.at, &mut self.missed) {
+                        self.stage = Stage::Known(Box::default());
+                    } else {
+                        self.next_known(tree);
+                    }
+                }
+                Stage::Known(after) => {
+                    match tree.compare(&self.at, after, most, &mut self.missed) {
+                        Some((count, last)) => {
+                            seen += count;
+                            *after = last;
+                        }
+                        None => self.next_known(tree),
+                    }
+                }
                 Stage::Open => {
                     seen += 1;
-                    match tree.open(&self.at) {
-                        Some(listing) => Stage::Known {
-                            listing,
-                            after: Box::default(),
-                        },
-                        None => Stage::Done,
+                    match tree.open(&self.at, &mut self.missed) {
+                        Some(listing) => self.stage = Stage::Listing(listing),
+                        None if self.next_listing(tree) => {}
+                        None => return self.end(tree),
                     }
                 }
-                Stage::Known { listing, after } => {
-                    let names = tree.names_after(&self.at, &after, BATCH);
-                    seen += names.len();
-                    for name in &names {
-                        tree.examine(&self.at, name);
-                    }
-                    match names.into_iter().next_back() {
-                        Some(after) => Stage::Known { listing, after },
-                        None => Stage::Listing(listing),
+                Stage::Listing(listing) => {
+                    let most = budget - seen;
+                    let count = tree.discover(&self.at, listing, most);
+                    seen += count;
+                    if count < most && !self.next_listing(tree) {
+                        return self.end(tree);
                     }
                 }
-                Stage::Listing(mut listing) => {
-                    seen += 1;
-                    match listing.next() {
-                        // A listing that breaks off leaves out names; the next pass tries again.
-                        None | Some(Err(_)) => Stage::Done,
-                        Some(Ok(entry)) => {
-                            let name = entry.file_name();
-                            if tree.is_unknown(&self.at, &name) {
-                                tree.examine(&self.at, &name);
-                            }
-                            Stage::Listing(listing)
-                        }
-                    }
-                }
-                Stage::Done => match tree.next_below(&self.within, &self.at) {
-                    Some(next) => {
-                        self.at = next;
-                        Stage::Open
-                    }
-                    None => return true,
-                },
-            };
+            }
         }
         false
+    }
+
+    fn next_known(&mut self, tree: &Tree) {
+        match tree.next_below(&self.within, &self.at) {
+            Some(next) => {
+                self.at = next;
+                self.stage = Stage::Check;
+            }
+            None => {
+                self.at = self.within.clone();
+                self.stage = Stage::Open;
+            }
+        }
+    }
+
+    fn next_listing(&mut self, tree: &Tree) -> bool {
+        let next = tree.next_below(&self.within, &self.at);
+        self.stage = Stage::Open;
+        next.map(|next| self.at = next).is_some()
+    }
+
+    fn end(&mut self, tree: &mut Tree) -> bool {
+        for path in self.missed.drain(..) {
+            tree.let_go(&path);
+        }
+        true
     }
 }

@@ -275,7 +275,7 @@ impl<'a> State<'a> {
                 self.waiting.append(&mut self.later);
                 self.compare_all();
                 self.answer();
-            } else {
+            } else if !batch.dirty.is_empty() {
                 for path in &batch.dirty {
                     self.tree.refresh(path);
                 }
