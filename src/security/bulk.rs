@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// Items that one thread takes at once; fewer are not worth a thread.
-const CHUNK: usize = 256;
 /// More would only wait for each other in the kernel.
 const MAX_THREADS: usize = 4;
 
-/// Does `work` on pieces of `items` on threads of its own, and hands what comes of it to `take`, on this one and in the order of the
-/// items. Breaks off early once `stopping` is set.
+/// Does `work` on chunks of `items` on threads of its own, and hands what comes of it to `take`, on this one and in the order of the
+/// items. A single chunk is not worth a thread. Breaks off early once `stopping` is set.
 pub(crate) fn spread<T: Sync, R: Send>(
     items: &[T],
+    chunk: usize,
     stopping: &AtomicBool,
     work: impl Fn(&[T]) -> R + Sync,
     mut take: impl FnMut(R),
@@ -21,10 +20,10 @@ pub(crate) fn spread<T: Sync, R: Send>(
     let next = AtomicUsize::new(0);
     let one = || {
         let at = next.fetch_add(1, Ordering::Relaxed);
-        let chunk = items.chunks(CHUNK).nth(at)?;
+        let chunk = items.chunks(chunk).nth(at)?;
         (!stopping.load(Ordering::Relaxed)).then(|| (at, work(chunk)))
     };
-    if items.len() > CHUNK {
+    if items.len() > chunk {
         let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
         let (sender, done) = mpsc::sync_channel(2 * MAX_THREADS);
         thread::scope(|scope| {
@@ -65,11 +64,14 @@ pub(crate) fn spread<T: Sync, R: Send>(
 mod tests {
     use super::*;
 
+    const CHUNK: usize = 10;
+
     fn collected(count: usize, stopping: bool) -> Vec<usize> {
         let items: Vec<usize> = (0..count).collect();
         let mut taken = Vec::new();
         spread(
             &items,
+            CHUNK,
             &AtomicBool::new(stopping),
             <[usize]>::to_vec,
             |chunk| taken.extend(chunk),

@@ -51,6 +51,11 @@ impl Certificate {
         }
     }
 
+    /// A certificate with metadata that was checked.
+    pub(crate) const fn from_parts(key: PublicKey, metadata: Vec<(Box<str>, Box<str>)>) -> Self {
+        Self { key, metadata }
+    }
+
     /// Sets one metadata value, in the place of an earlier one of that name.
     ///
     /// Names are 1 to 255 letters, digits and `$ - _ @ . & + /` without a slash at an end, and start neither with
@@ -180,7 +185,7 @@ impl fmt::Debug for Certificate {
 }
 
 /// Whether the mechanism can carry a metadata name, and every reader tells it from a key.
-fn can_be_sent(name: &str) -> bool {
+pub(crate) fn can_be_sent(name: &str) -> bool {
     name.len() <= NAME_LIMIT && !name.starts_with(PUBLIC_KEY) && !name.starts_with(SECRET_KEY)
 }
 

@@ -15,8 +15,10 @@ use std::sync::atomic::Ordering;
 use super::bulk;
 use super::certificate::Certificate;
 use super::events::Source;
-use super::file::{self, FileProblem};
+use super::file::{self, FileProblem, Stamp};
+use super::generation::KeyMap;
 use super::holders::Holders;
+use super::keyfile;
 use super::keys::PublicKey;
 use super::mark::Mark;
 use super::pass::Pass;
@@ -28,6 +30,17 @@ use crate::error::{Error, Result};
 const MAX_DEPTH: usize = 16;
 /// Directories in all: 256 × 256 and their parents fit.
 const MAX_DIRECTORIES: usize = 100_000;
+/// Files that one thread looks at in one go.
+const CHUNK: usize = 256;
+
+/// What a store's path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// A directory with a file for each certificate.
+    Directory,
+    /// A file with a line for each certificate.
+    KeyFile,
+}
 
 /// Names no certificate is read from: hidden ones (orchestrators keep old and new versions of a mount under `..`), editors'
 /// backups, files being written.
@@ -58,6 +71,9 @@ struct Directory {
 /// The tree as it was last seen. Paths are relative to the root, which is the empty path.
 pub(crate) struct Tree {
     root: PathBuf,
+    layout: Layout,
+    /// The state of the key file that was read, and whether a change after it would show.
+    key_file: Option<(Stamp, bool)>,
     directories: BTreeMap<PathBuf, Directory>,
     /// Several directories of the tree can be one on disk.
     by_real: HashMap<PathBuf, Vec<PathBuf>>,
@@ -73,9 +89,11 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// A tree not looked at yet; `root` must be absolute.
-    pub(crate) fn new(root: PathBuf, source: Source, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(root: PathBuf, layout: Layout, source: Source, shared: Arc<Shared>) -> Self {
         Self {
             root,
+            layout,
+            key_file: None,
             directories: BTreeMap::new(),
             by_real: HashMap::new(),
             links: BTreeMap::new(),
@@ -133,6 +151,50 @@ impl Tree {
         }
     }
 
+    /// Looks whether the root is another one. A key file in whose state nothing has changed is not read again, though it could have
+    /// changed within one tick of the clock: events and comparisons see to that.
+    pub(crate) fn glance(&mut self) {
+        if self.layout == Layout::Directory {
+            return self.refresh(Path::new(""));
+        }
+        let trail = Trail::of(&self.root);
+        self.track(Path::new(""), &trail);
+        self.read_key_file(&trail.end.unwrap_or_else(|| self.root.clone()), true);
+    }
+
+    /// Reads the key file if it is another one, or may be.
+    fn read_key_file(&mut self, end: &Path, unsettled_too: bool) {
+        let now = fs::metadata(end).map(|meta| Stamp::from(&meta)).ok();
+        if self
+            .key_file
+            .is_some_and(|(known, settled)| now == Some(known) && (settled || unsettled_too))
+        {
+            return;
+        }
+        self.key_file = None;
+        let (keys, problems) = match keyfile::read(end, &self.shared.stopping) {
+            Ok(content) => {
+                self.key_file = Some((content.stamp, content.settled));
+                let faults = content.faults.into_iter();
+                (
+                    content.keys,
+                    faults.map(|fault| fault.at(&self.root)).collect(),
+                )
+            }
+            // The path that the user knows.
+            Err(Error::Io { source, .. }) => {
+                let error = self.unreadable(Path::new(""), source);
+                (KeyMap::new(), vec![error])
+            }
+            Err(Error::File { problem, .. }) => {
+                (KeyMap::new(), vec![self.problem(Path::new(""), problem)])
+            }
+            Err(error) => (KeyMap::new(), vec![error]),
+        };
+        self.shared.report_all(Path::new(""), problems);
+        self.shared.keys.replace(Arc::new(keys));
+    }
+
     /// Compares every symbolic link with the disk.
     pub(crate) fn refresh_links(&mut self) {
         for link in self.links.keys().cloned().collect::<Vec<_>>() {
@@ -185,6 +247,10 @@ impl Tree {
         let trail = Trail::of(&self.root);
         self.track(root, &trail);
         let end = trail.end.unwrap_or_else(|| self.root.clone());
+        if self.layout == Layout::KeyFile {
+            self.read_key_file(&end, false);
+            return false;
+        }
         match fs::metadata(&end) {
             Ok(meta) if meta.is_dir() => {
                 let identity = (meta.dev(), meta.ino());
@@ -255,7 +321,7 @@ impl Tree {
         }
         self.leave(&path);
         // Taken before the file is opened: if it changes in between, it differs next time.
-        let mark = Mark::of(&meta, &self.seed);
+        let mark = Mark::of(&Stamp::from(&meta), &self.seed);
         let known = self.directories.get(directory)?.files.get(name);
         if mark != Mark::UNSETTLED && known.is_some_and(|file| file.mark == mark) {
             return None;
@@ -297,7 +363,7 @@ impl Tree {
         self.shared.clear_problem(&path);
         match content {
             Ok(certificate) if old == key => self.holders.hold_again(certificate),
-            Ok(certificate) => self.holders.hold(&path, certificate),
+            Ok(certificate) => self.holders.hold(|| path, certificate),
             Err(error) => self.report(&path, error),
         }
     }
@@ -476,23 +542,23 @@ impl Tree {
     ) -> Option<(usize, Box<OsStr>)> {
         let known = self.directories.get(directory)?;
         let files = known.files.range::<OsStr, _>((Excluded(after), Unbounded));
-        let files: Vec<_> = files.take(most).map(|(name, file)| (name, file.mark)).collect();
+        let files: Vec<_> = files
+            .take(most)
+            .map(|(name, file)| (name, file.mark))
+            .collect();
         let last = files.last()?.0.clone();
         let count = files.len();
         let mut changed: Vec<Box<OsStr>> = Vec::new();
         let look = |files: &[(&Box<OsStr>, Mark)]| -> Vec<Box<OsStr>> {
-            let mut path = known.real.clone();
+            let mut directory = file::Reader::open(&known.real).ok();
             let mut is_changed = |name: &OsStr, mark: Mark| {
-                path.push(name);
-                let now = fs::symlink_metadata(&path);
-                path.pop();
-                let is = |meta: Metadata| meta.is_file() && Mark::of(&meta, &self.seed) == mark;
-                mark == Mark::UNSETTLED || !now.is_ok_and(is)
+                let now = directory.as_mut().and_then(|files| files.stamp(name));
+                mark == Mark::UNSETTLED || now.is_none_or(|now| Mark::of(&now, &self.seed) != mark)
             };
             let changed = files.iter().filter(|(name, mark)| is_changed(name, *mark));
             changed.map(|(name, _)| Box::clone(name)).collect()
         };
-        bulk::spread(&files, &self.shared.stopping, look, |names| {
+        bulk::spread(&files, CHUNK, &self.shared.stopping, look, |names| {
             changed.extend(names);
         });
         for name in changed {
@@ -520,7 +586,12 @@ impl Tree {
     }
 
     /// Takes in the names of a directory that are not known yet, out of the next `most` of its listing. Returns how many were listed.
-    pub(crate) fn discover(&mut self, directory: &Path, listing: &mut ReadDir, most: usize) -> usize {
+    pub(crate) fn discover(
+        &mut self,
+        directory: &Path,
+        listing: &mut ReadDir,
+        most: usize,
+    ) -> usize {
         let Some(known) = self.directories.get(directory) else {
             return 0;
         };
@@ -554,28 +625,25 @@ impl Tree {
         // Close on disk as a rule, and close in memory from now on.
         names.sort_unstable();
         let look = |names: &[Box<OsStr>]| -> Vec<_> {
-            let mut reader = file::Reader::new();
-            let mut path = known.real.clone();
+            let mut directory = file::Reader::open(&known.real).ok();
             let mut read = |name: &OsStr| {
-                path.push(name);
-                let found = reader.read(&path);
-                path.pop();
-                found.map(|(meta, bytes)| (Mark::of(&meta, &self.seed), Certificate::parse(bytes)))
+                let (stamp, bytes) = directory.as_mut()?.read(name)?;
+                Some((Mark::of(&stamp, &self.seed), Certificate::parse(bytes)))
             };
             names.iter().map(|name| read(name)).collect()
         };
         let mut files = Vec::with_capacity(names.len());
-        let mut path = directory.join("x");
         let mut each = names.iter();
-        bulk::spread(&names, &self.shared.stopping, look, |found| {
+        bulk::spread(&names, CHUNK, &self.shared.stopping, look, |found| {
             for (found, name) in found.into_iter().zip(each.by_ref()) {
-                path.set_file_name(name);
                 files.push(found.map(|(mark, content)| {
-                    self.shared.clear_problem(&path);
+                    let path = || directory.join(&**name);
+                    self.shared.clear_problem_of(path);
                     let key = content.as_ref().ok().map(|c| *c.public_key());
                     match content {
-                        Ok(certificate) => self.holders.hold(&path, certificate),
+                        Ok(certificate) => self.holders.hold(path, certificate),
                         Err(fault) => {
+                            let path = path();
                             let error = fault.at(&self.root.join(&path));
                             self.shared.report(&path, error);
                         }
@@ -585,13 +653,16 @@ impl Tree {
             }
         });
         let mut others = Vec::new();
-        let files = names.into_iter().zip(files).filter_map(|(name, file)| match file {
-            Some(file) => Some((name, file)),
-            None => {
-                others.push(name);
-                None
-            }
-        });
+        let files = names
+            .into_iter()
+            .zip(files)
+            .filter_map(|(name, file)| match file {
+                Some(file) => Some((name, file)),
+                None => {
+                    others.push(name);
+                    None
+                }
+            });
         if known.files.is_empty() {
             // Packed more tightly than one by one.
             known.files = files.collect();

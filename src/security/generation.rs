@@ -1,7 +1,7 @@
 //! Admitted keys as generations of a sharded map: readers use the current one while the writer makes the next.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
+use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -71,6 +71,19 @@ impl KeyMap {
         let (branch, shard) = self.place(key);
         let branch = Arc::make_mut(&mut self.branches).get_mut(branch)?;
         Some(Arc::make_mut(Arc::make_mut(branch).get_mut(shard)?))
+    }
+
+    /// Holds `key` unless it is held already; true if it was not.
+    pub(crate) fn add(&mut self, key: PublicKey, kept: Kept) -> bool {
+        let new = match self.shard_mut(&key).map(|shard| shard.entry(key)) {
+            Some(Entry::Vacant(vacant)) => {
+                vacant.insert(kept);
+                true
+            }
+            _ => false,
+        };
+        self.len += usize::from(new);
+        new
     }
 
     /// Holds `key`, or replaces what is kept beside it; true if the key is new.
@@ -180,7 +193,7 @@ mod tests {
         let mut map = KeyMap::new();
         for n in 0..20_000 {
             assert!(map.set(key(n), None));
-            assert!(!map.set(key(n), None));
+            assert!(!map.set(key(n), None) && !map.add(key(n), None));
         }
         for n in (0..20_000).step_by(2) {
             assert!(map.unset(&key(n)));

@@ -11,6 +11,7 @@ mod file;
 mod generation;
 mod handler;
 mod holders;
+mod keyfile;
 mod keys;
 mod mark;
 mod mechanism;

@@ -115,3 +115,55 @@ impl Pass {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::security::directory::Layout;
+    use crate::security::events::Source;
+    use crate::security::keys::PublicKey;
+    use crate::security::watcher::Shared;
+
+    #[test]
+    fn key_of_a_file_renamed_during_a_pass_is_never_let_go_of() {
+        let key = PublicKey::from_bytes([7; 32]);
+        let text = format!("curve\n    public-key = \"{key}\"\n");
+        // Steps of one name, published after each; the file moves at every one of them, in either direction.
+        for (from, to) in [("x/a", "y/b"), ("y/b", "x/a"), ("a", "b"), ("b", "x/a")] {
+            for moment in 0..16 {
+                let temp = tempfile::tempdir().unwrap();
+                let root = temp.path().canonicalize().unwrap();
+                fs::create_dir(root.join("x")).unwrap();
+                fs::create_dir(root.join("y")).unwrap();
+                fs::write(root.join(from), &text).unwrap();
+                let shared = Arc::new(Shared::new());
+                let source = Source::new(Arc::clone(&shared));
+                let mut tree =
+                    Tree::new(root.clone(), Layout::Directory, source, Arc::clone(&shared));
+                tree.finish(Pass::over(PathBuf::new()));
+                tree.publish();
+                let mut pass = Pass::over(PathBuf::new());
+                for step in 0.. {
+                    if step == moment {
+                        fs::rename(root.join(from), root.join(to)).unwrap();
+                    }
+                    let ended = pass.step(&mut tree, 1);
+                    tree.publish();
+                    assert!(shared.keys.get(&key).is_some(), "{from} to {to}, {step}");
+                    if ended {
+                        break;
+                    }
+                }
+                if root.join(to).exists() {
+                    fs::remove_file(root.join(to)).unwrap();
+                    tree.finish(Pass::over(PathBuf::new()));
+                    tree.publish();
+                    assert!(shared.keys.get(&key).is_none());
+                }
+            }
+        }
+    }
+}
