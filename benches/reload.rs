@@ -117,7 +117,11 @@ fn contender(arguments: &[String]) {
     drop(text);
     let before = resident();
     let start = Instant::now();
-    let store = CertificateStore::directory(path).unwrap();
+    let store = if path.is_dir() {
+        CertificateStore::directory(path).unwrap()
+    } else {
+        CertificateStore::keyfile(path).unwrap()
+    };
     let load = start.elapsed();
     let memory = resident().saturating_sub(before) / 1024;
     let mut hits = 0;

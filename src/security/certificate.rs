@@ -39,7 +39,8 @@ const NAME_LIMIT: usize = 255;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     key: PublicKey,
-    metadata: Vec<(Box<str>, Box<str>)>,
+    /// Names and values in turn, each ended by NUL, which neither can hold: one allocation for each of a million certificates.
+    metadata: String,
 }
 
 impl Certificate {
@@ -47,13 +48,23 @@ impl Certificate {
     pub const fn new(key: PublicKey) -> Self {
         Self {
             key,
-            metadata: Vec::new(),
+            metadata: String::new(),
         }
     }
 
-    /// A certificate with metadata that was checked.
-    pub(crate) const fn from_parts(key: PublicKey, metadata: Vec<(Box<str>, Box<str>)>) -> Self {
-        Self { key, metadata }
+    /// A certificate without metadata yet, but with room for this many bytes of it: names, values, and two more for each.
+    pub(crate) fn with_room(key: PublicKey, bytes: usize) -> Self {
+        Self {
+            key,
+            metadata: String::with_capacity(bytes),
+        }
+    }
+
+    /// Adds metadata that was checked: the name is new, and neither holds NUL.
+    pub(crate) fn push_meta(&mut self, name: &str, value: &str) {
+        for part in [name, "\0", value, "\0"] {
+            self.metadata.push_str(part);
+        }
     }
 
     /// Sets one metadata value, in the place of an earlier one of that name.
@@ -65,7 +76,7 @@ impl Certificate {
     /// # Errors
     /// [`Error::InvalidOption`]: a name or value that some reader would not find again.
     #[doc(alias = "zcert_set_meta")]
-    pub fn with_meta(mut self, name: &str, value: &str) -> Result<Self> {
+    pub fn with_meta(self, name: &str, value: &str) -> Result<Self> {
         let refuse = |name: &'static str, reason: &dyn fmt::Display| {
             Err(Error::InvalidOption {
                 name,
@@ -84,11 +95,16 @@ impl Certificate {
         if value.chars().any(char::is_control) {
             return refuse("metadata value", &"a value holds no control characters");
         }
-        match self.metadata.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, old)) => *old = value.into(),
-            None => self.metadata.push((name.into(), value.into())),
+        let room = self.metadata.len() + name.len() + value.len() + 2;
+        let mut changed = Self::with_room(self.key, room);
+        for (known, old) in self.metadata() {
+            let value = if known == name { value } else { old };
+            changed.push_meta(known, value);
         }
-        Ok(self)
+        if changed.meta(name).is_none() {
+            changed.push_meta(name, value);
+        }
+        Ok(changed)
     }
 
     /// The public key.
@@ -105,9 +121,8 @@ impl Certificate {
 
     /// All metadata, names and values, in the order of the file.
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.metadata
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
+        let mut parts = self.metadata.split_terminator('\0');
+        std::iter::from_fn(move || parts.next().zip(parts.next()))
     }
 
     /// Reads a public certificate, as CZMQ, pyzmq or [`Certificate::save`] wrote it.
@@ -212,14 +227,15 @@ impl<'a> Parts<'a> {
 
         let mut certificate = Certificate::new(key);
         if let Some(section) = document.section("metadata") {
+            let size = |node: &zpl::Node<'_>| node.name().len() + node.value().len() + 2;
+            let room = document.children(section).map(size).sum();
+            certificate = Certificate::with_room(key, room);
             for node in document.children(section) {
                 if !can_be_sent(node.name()) {
                     return Err(Fault::new(Some(node.line()), FileProblem::MetadataName));
                 }
                 if certificate.meta(node.name()).is_none() {
-                    certificate
-                        .metadata
-                        .push((node.name().into(), node.value().into()));
+                    certificate.push_meta(node.name(), node.value());
                 }
             }
         }

@@ -544,19 +544,19 @@ impl Tree {
         let files = known.files.range::<OsStr, _>((Excluded(after), Unbounded));
         let files: Vec<_> = files
             .take(most)
-            .map(|(name, file)| (name, file.mark))
+            .map(|(name, file)| (&**name, file.mark))
             .collect();
-        let last = files.last()?.0.clone();
+        let last = Box::from(files.last()?.0);
         let count = files.len();
         let mut changed: Vec<Box<OsStr>> = Vec::new();
-        let look = |files: &[(&Box<OsStr>, Mark)]| -> Vec<Box<OsStr>> {
+        let look = |files: &[(&OsStr, Mark)]| -> Vec<Box<OsStr>> {
             let mut directory = file::Reader::open(&known.real).ok();
             let mut is_changed = |name: &OsStr, mark: Mark| {
                 let now = directory.as_mut().and_then(|files| files.stamp(name));
                 mark == Mark::UNSETTLED || now.is_none_or(|now| Mark::of(&now, &self.seed) != mark)
             };
             let changed = files.iter().filter(|(name, mark)| is_changed(name, *mark));
-            changed.map(|(name, _)| Box::clone(name)).collect()
+            changed.map(|(name, _)| Box::from(*name)).collect()
         };
         bulk::spread(&files, CHUNK, &self.shared.stopping, look, |names| {
             changed.extend(names);

@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use super::bulk;
 use super::certificate::{Certificate, can_be_sent};
 use super::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem, Stamp};
-use super::generation::{Kept, KeyMap, keep};
+use super::generation::{Builder, Kept, KeyMap, keep};
 use super::keys::PublicKey;
 use super::zpl::{self, SyntaxProblem};
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ use crate::error::{Error, Result};
 const LIMIT: u64 = 1 << 30;
 /// Longest line in bytes.
 const LINE_LIMIT: u64 = CERTIFICATE_LIMIT;
+/// Bytes of a line with some metadata, to guess how many there are: too many, and the tables are too large; too few, and they grow.
+const LINE: u64 = 100;
 /// Bytes read at once, and those that one thread takes at once, roughly.
 const BLOCK: usize = 4 << 20;
 const PIECE: usize = 64 << 10;
@@ -49,7 +51,7 @@ pub(crate) fn read(path: &Path, stopping: &AtomicBool) -> Result<Content> {
     let (file, metadata) = file::open(path, Access::Public)?;
     let stamp = Stamp::from(&metadata);
     let settled = stamp.is_settled();
-    let mut lines = Lines::new(stopping);
+    let mut lines = Lines::new(metadata.len(), stopping);
     let whole = lines.read(file, LIMIT).map_err(|source| Error::Io {
         path: path.into(),
         source,
@@ -60,13 +62,13 @@ pub(crate) fn read(path: &Path, stopping: &AtomicBool) -> Result<Content> {
     Ok(Content {
         stamp,
         settled,
-        keys: lines.keys,
+        keys: lines.keys.finish(),
         faults: lines.faults,
     })
 }
 
 struct Lines<'a> {
-    keys: KeyMap,
+    keys: Builder,
     faults: Vec<Fault>,
     /// Lines done with.
     count: u32,
@@ -74,9 +76,11 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn new(stopping: &'a AtomicBool) -> Self {
+    /// For a file of this size in bytes.
+    fn new(size: u64, stopping: &'a AtomicBool) -> Self {
+        let lines = usize::try_from(size.min(LIMIT) / LINE).unwrap_or(0);
         Self {
-            keys: KeyMap::new(),
+            keys: Builder::with_capacity(lines),
             faults: Vec::new(),
             count: 0,
             stopping,
@@ -176,9 +180,11 @@ fn pieces(mut text: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
+type Outcome = Result<(PublicKey, Kept), FileProblem>;
+
 /// What lines hold, each with its number from 1 on.
 struct Parsed {
-    lines: Vec<(u32, Result<(PublicKey, Kept), FileProblem>)>,
+    lines: Vec<(u32, Outcome)>,
     count: u32,
 }
 
@@ -218,11 +224,11 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<Certificate>, FileProblem
     }
     let (key, mut rest) = split_word(line);
     let key = PublicKey::parse(key)?;
-    let mut metadata: Vec<(Box<str>, Box<str>)> = Vec::new();
+    let mut certificate = Certificate::with_room(key, rest.len());
     loop {
         rest = rest.trim_start_matches(zpl::is_space);
         if rest.is_empty() {
-            return Ok(Some(Certificate::from_parts(key, metadata)));
+            return Ok(Some(certificate));
         }
         let (name, value) = rest.split_once('=').ok_or(FileProblem::Pair)?;
         if !zpl::is_name(name) {
@@ -232,10 +238,10 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<Certificate>, FileProblem
             return Err(FileProblem::MetadataName);
         }
         let (value, after) = split_value(value)?;
-        if metadata.iter().any(|(known, _)| **known == *name) {
+        if certificate.meta(name).is_some() {
             return Err(FileProblem::SameName);
         }
-        metadata.push((name.into(), value.into()));
+        certificate.push_meta(name, value);
         rest = after;
     }
 }
@@ -277,9 +283,9 @@ mod tests {
 
     fn lines(text: &[u8]) -> (KeyMap, Vec<Fault>) {
         let stopping = AtomicBool::new(false);
-        let mut lines = Lines::new(&stopping);
+        let mut lines = Lines::new(text.len() as u64, &stopping);
         assert!(lines.read(text, LIMIT).unwrap());
-        (lines.keys, lines.faults)
+        (lines.keys.finish(), lines.faults)
     }
 
     fn one(rest: &str) -> Result<Vec<(String, String)>, FileProblem> {
@@ -419,7 +425,7 @@ mod tests {
         let text = format!("{}\n", key(1)).repeat(3);
         for (limit, whole) in [(122, false), (123, true)] {
             let stopping = AtomicBool::new(false);
-            let read = Lines::new(&stopping).read(text.as_bytes(), limit);
+            let read = Lines::new(0, &stopping).read(text.as_bytes(), limit);
             assert_eq!(read.unwrap(), whole);
         }
     }
