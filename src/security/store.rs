@@ -13,7 +13,7 @@ use super::keys::PublicKey;
 use super::watcher::{Request, Watcher};
 use crate::error::{Error, Result};
 
-/// The certificates of the clients that a server admits, in memory or in a directory that is followed as it changes.
+/// The certificates of the clients that a server admits: in memory, in a directory or in a key file, which are followed as they change.
 ///
 /// All methods take `&self`: share a store by [`Arc`]. A look-up touches no disk and waits for nobody who does.
 ///
@@ -27,6 +27,26 @@ use crate::error::{Error, Result};
 /// directory gone or another one) takes the old key out. A key that two files hold leaves with the second. File systems that
 /// report no changes of other machines, such as NFS, are compared file by file, each second and at most for one part
 /// in a hundred of a core's time: the more files, the later. [`CertificateStore::sync`] and [`CertificateStore::watching`] tell.
+///
+/// # Key files
+/// One file of many certificates, for those who keep them in one place: loaded ten times as fast as a directory, but read whole
+/// after each change. A line is a key, then metadata:
+///
+/// ```text
+/// # pumps of hall 3
+/// +[2F}Z&f<:/K&o%w+>r2(N=m=[=aeE%3xVgV[esz name="pump 7" role='reader'
+/// ```
+///
+/// The key is Z85. Behind it come `name=value` pairs with blanks between them and none around `=`. Values stand in double or single quotes, or
+/// bare if they hold no blanks; a quoted value may hold anything but its own quote and a line break. Names are those of
+/// [`Certificate::with_meta`]. Blank lines count for nothing, nor do those that start with `#` (behind blanks or not), which no key does.
+/// There are no comments behind a key. A line that is not so admits nobody, is reported with its number, and hinders no other. Of two lines
+/// with the same key the first counts, and the second is reported. Lines have at most 64 KiB, files 1 GiB.
+///
+/// The keys of the file as it was stay in force until it has been read again to its end. So write it beside and rename it: a file that is
+/// being written in place is read as far as it has come. It may be a symbolic link, or lie behind some. A path that does not exist is an empty
+/// store, and so is a file that cannot be read: removal revokes here too. Who may read the file does not matter, as keys are public; who may
+/// write to it admits people.
 ///
 /// ```
 /// # fn main() -> ironhouse::Result<()> {
@@ -116,7 +136,7 @@ impl CertificateStore {
 
     /// Takes out a certificate that [`CertificateStore::insert`] added; true if there was one.
     ///
-    /// A file's key is taken out by removing the file, followed by [`CertificateStore::sync`].
+    /// A file's key is taken out by removing the file or its line, followed by [`CertificateStore::sync`].
     pub fn remove(&self, key: &PublicKey) -> bool {
         self.memory.change(|map| map.unset(key))
     }
@@ -156,7 +176,8 @@ impl CertificateStore {
         keys.into_iter().collect()
     }
 
-    /// What is wrong with the files of a directory, ordered by path; the others are loaded.
+    /// What is wrong with the files of a directory, ordered by path, or with the lines of a key file, the first thousand of them; the others
+    /// are loaded.
     ///
     /// [`Error::File`] names the file, the line where there is one, and what is wrong: above all no certificate, a name that ends in
     /// `_secret`, or a key that another file holds too (which is admitted all the same). [`Error::Io`]: not readable, or the directory is not there.
