@@ -65,6 +65,8 @@ struct Directory {
     real: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
+    /// Its state before it was last listed to the end, if a change since would show in it.
+    listed: Option<Stamp>,
     files: BTreeMap<Box<OsStr>, File>,
 }
 
@@ -410,6 +412,7 @@ impl Tree {
         let known = Directory {
             real,
             identity,
+            listed: None,
             files: BTreeMap::new(),
         };
         self.directories.insert(path, known);
@@ -567,12 +570,24 @@ impl Tree {
         Some((count, last))
     }
 
-    /// Opens a directory of the tree for listing, if it still is one.
-    pub(crate) fn open(&mut self, path: &Path, missed: &mut Vec<PathBuf>) -> Option<ReadDir> {
+    /// Opens a directory of the tree for listing, if it still is one; if `quick`, only if its names may have changed since the last time.
+    pub(crate) fn open(
+        &mut self,
+        path: &Path,
+        quick: bool,
+        missed: &mut Vec<PathBuf>,
+    ) -> Option<ReadDir> {
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
             self.examine(parent, name, Some(missed))?;
         }
-        match fs::read_dir(&self.directories.get(path)?.real) {
+        let known = self.directories.get_mut(path)?;
+        let now = fs::metadata(&known.real).map(|meta| Stamp::from(&meta));
+        let now = now.ok().filter(Stamp::is_settled);
+        if quick && now.is_some() && now == known.listed {
+            return None;
+        }
+        known.listed = now;
+        match fs::read_dir(&known.real) {
             Ok(listing) => {
                 self.shared.clear_problem(path);
                 Some(listing)
@@ -592,13 +607,17 @@ impl Tree {
         listing: &mut ReadDir,
         most: usize,
     ) -> usize {
-        let Some(known) = self.directories.get(directory) else {
+        let Some(known) = self.directories.get_mut(directory) else {
             return 0;
         };
         let (mut files, mut others) = (Vec::new(), Vec::new());
         let mut listed = 0;
-        // A listing that breaks off leaves out names; the next pass tries again.
-        for entry in listing.take(most).map_while(io::Result::ok) {
+        for entry in listing.take(most) {
+            // A listing that breaks off leaves out names; the next pass tries again.
+            let Ok(entry) = entry else {
+                known.listed = None;
+                break;
+            };
             listed += 1;
             let name = entry.file_name();
             if ignored(&name) || known.files.contains_key(&*name) {

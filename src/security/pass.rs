@@ -19,6 +19,8 @@ pub(crate) struct Pass {
     stage: Stage,
     /// Names that were not there.
     missed: Vec<PathBuf>,
+    /// Does not list directories that have not changed since they were listed.
+    quick: bool,
 }
 
 enum Stage {
@@ -39,6 +41,15 @@ impl Pass {
             within,
             stage: Stage::Check,
             missed: Vec::new(),
+            quick: false,
+        }
+    }
+
+    /// A pass over everything, soon after another: what its times show to be as it was is not listed again.
+    pub(crate) fn again() -> Self {
+        Self {
+            quick: true,
+            ..Self::over(PathBuf::new())
         }
     }
 
@@ -70,7 +81,7 @@ impl Pass {
                 }
                 Stage::Open => {
                     seen += 1;
-                    match tree.open(&self.at, &mut self.missed) {
+                    match tree.open(&self.at, self.quick, &mut self.missed) {
                         Some(listing) => self.stage = Stage::Listing(listing),
                         None if self.next_listing(tree) => {}
                         None => return self.end(tree),
@@ -165,5 +176,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn second_pass_sees_whatever_changed_since_the_first() {
+        let key = |n| PublicKey::from_bytes([n; 32]);
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        let write = |name: &str, n| {
+            let text = format!("curve\n    public-key = \"{}\"\n", key(n));
+            fs::write(root.join(name), text).unwrap();
+        };
+        fs::create_dir(root.join("x")).unwrap();
+        for (name, n) in [("a", 1), ("b", 2), ("x/c", 3), ("x/d", 4)] {
+            write(name, n);
+        }
+        // Longer than a change counts as made just now.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let shared = Arc::new(Shared::new());
+        let source = Source::new(Arc::clone(&shared));
+        let mut tree = Tree::new(root.clone(), Layout::Directory, source, Arc::clone(&shared));
+        tree.finish(Pass::over(PathBuf::new()));
+        write("a", 5);
+        fs::remove_file(root.join("b")).unwrap();
+        fs::rename(root.join("x/c"), root.join("x/e")).unwrap();
+        write("x/f", 6);
+        fs::create_dir(root.join("x/y")).unwrap();
+        write("x/y/g", 7);
+        tree.finish(Pass::again());
+        tree.publish();
+        let held = |n: &u8| shared.keys.get(&key(*n)).is_some();
+        assert!((1..9).filter(held).eq([3, 4, 5, 6, 7]));
     }
 }

@@ -278,7 +278,7 @@ impl<'a> State<'a> {
         state.compare_all();
         if let Some(queue) = queue {
             state.tree.source().listen(queue);
-            state.compare_all();
+            state.compare(Pass::again());
         }
         state
     }
@@ -411,10 +411,14 @@ impl<'a> State<'a> {
 
     /// Compares the whole tree with the disk, now.
     fn compare_all(&mut self) {
+        self.compare(Pass::over(PathBuf::new()));
+    }
+
+    fn compare(&mut self, pass: Pass) {
         let start = Instant::now();
         self.pass = None;
         self.tree.source().doubt_all();
-        self.tree.finish(Pass::over(PathBuf::new()));
+        self.tree.finish(pass);
         self.tree.publish();
         self.last_pass = (Instant::now(), start.elapsed());
     }
