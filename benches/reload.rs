@@ -1,9 +1,11 @@
-//! How long until a change in a certificate directory is in force, and what a directory costs.
+//! How long until a change in a certificate directory or a key file is in force, and what they cost.
 //!
-//! `cargo bench --bench reload -- [--json] [N…]`. Each N runs in a process of its own, so that memory can be told apart.
+//! `cargo bench --bench reload -- [--json] [N…]`. Each N runs in a process of its own, so that memory can be told apart. A million
+//! files take 4 GB of disk for some minutes. `--contender PATH KEYS N SECONDS` is for a harness that compares stores.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,7 +25,12 @@ fn main() {
             // Cargo says that this is a benchmark.
             "--bench" => {}
             "--json" => json = true,
-            "--one" => return one(arguments.next().unwrap().parse().unwrap()),
+            "--one" => {
+                let layout = arguments.next().unwrap();
+                let size = arguments.next().unwrap().parse().unwrap();
+                return one(layout == "keyfile", size);
+            }
+            "--contender" => return contender(&arguments.collect::<Vec<_>>()),
             size => sizes.push(size.parse::<u32>().unwrap()),
         }
     }
@@ -32,7 +39,8 @@ fn main() {
     }
     if !json {
         println!(
-            "{:>9} {:>10} {:>8} {:>10} {:>20} {:>20} {:>20}",
+            "{:>9} {:>9} {:>10} {:>8} {:>10} {:>20} {:>20} {:>20}",
+            "",
             "N",
             "load s",
             "B/cert",
@@ -42,9 +50,12 @@ fn main() {
             "sync µs (p99)"
         );
     }
-    for size in sizes {
+    let runs = sizes
+        .iter()
+        .flat_map(|size| [("directory", size), ("keyfile", size)]);
+    for (layout, size) in runs {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--one", &size.to_string()])
+            .args(["--one", layout, &size.to_string()])
             .output()
             .unwrap();
         assert!(
@@ -67,7 +78,7 @@ fn main() {
             format!("{:.1} ({p99:.1})", number(&format!("{name}_us")))
         };
         println!(
-            "{size:>9} {:>10.4} {:>8.0} {:>10.1} {:>20} {:>20} {:>20}",
+            "{layout:>9} {size:>9} {:>10.4} {:>8.0} {:>10.1} {:>20} {:>20} {:>20}",
             number("load_s"),
             number("bytes_per_certificate"),
             number("lookup_ns"),
@@ -93,6 +104,12 @@ fn put(dir: &Path, n: u32) {
     fs::write(dir.join(format!("client-{n}.txt")), text).unwrap();
 }
 
+/// The key file of all in one, replaced whole.
+fn replace(dir: &Path, text: &str) {
+    fs::write(dir.join("new"), text).unwrap();
+    fs::rename(dir.join("new"), dir.join("keys")).unwrap();
+}
+
 fn resident() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm
@@ -102,17 +119,70 @@ fn resident() -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-fn one(size: u32) {
+/// One line of JSON for a harness that compares stores, given a directory or a key file, a file of its keys (`public secret`
+/// a line), and how many to look up.
+fn contender(arguments: &[String]) {
+    let (path, keys) = (Path::new(&arguments[0]), &arguments[1]);
+    let wanted: usize = arguments[2].parse().unwrap();
+    let text = fs::read_to_string(keys).unwrap();
+    let keys: Vec<PublicKey> = text
+        .lines()
+        .take(wanted)
+        .map(|line| line[..40].parse().unwrap())
+        .collect();
+    drop(text);
+    let before = resident();
+    let start = Instant::now();
+    let store = if path.is_dir() {
+        CertificateStore::directory(path).unwrap()
+    } else {
+        CertificateStore::keyfile(path).unwrap()
+    };
+    let load = start.elapsed();
+    let memory = resident().saturating_sub(before) / 1024;
+    let mut hits = 0;
+    let mut samples: Vec<f64> = (0..20_000)
+        .map(|n: usize| {
+            let key = &keys[n.wrapping_mul(7919) % keys.len()];
+            let start = Instant::now();
+            hits += usize::from(store.lookup(key).is_some());
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    println!(
+        "{{\"load_s\":{:.6},\"first_lookup_s\":{:.9},\"found\":{},\"lookup_us\":{:.3},\"lookups\":{},\"hits\":{hits},\
+         \"rss_kb\":{memory},\"peak_kb\":{memory}}}",
+        load.as_secs_f64(),
+        samples[0] * 1e-6,
+        usize::from(hits > 0),
+        quantile(&mut samples, 0.5),
+        samples.len(),
+    );
+}
+
+fn one(keyfile: bool, size: u32) {
     let temp = tempfile::tempdir().unwrap();
+    let mut lines = String::new();
     for n in 0..size {
-        put(temp.path(), n);
+        if keyfile {
+            lines.push_str(&format!("{}\n", key(n)));
+        } else {
+            put(temp.path(), n);
+        }
+    }
+    if keyfile {
+        replace(temp.path(), &lines);
     }
     // Files of the last moments are read once more: let them settle, as files at rest have.
     std::thread::sleep(Duration::from_millis(100));
 
     let before = resident();
     let start = Instant::now();
-    let store = CertificateStore::directory(temp.path()).unwrap();
+    let store = if keyfile {
+        CertificateStore::keyfile(temp.path().join("keys")).unwrap()
+    } else {
+        CertificateStore::directory(temp.path()).unwrap()
+    };
     let load = start.elapsed();
     assert_eq!(store.len(), size as usize);
     let memory = resident().saturating_sub(before) / u64::from(size.max(1));
@@ -134,17 +204,36 @@ fn one(size: u32) {
     let (mut add, mut remove, mut sync) = (Vec::new(), Vec::new(), Vec::new());
     let extra = key(u32::MAX);
     let path = temp.path().join(format!("client-{}.txt", u32::MAX));
-    for _ in 0..ROUNDS {
-        put(temp.path(), u32::MAX);
+    // A key file is read whole after each change.
+    let rounds = if keyfile {
+        (3_000_000 / size.max(1) as usize).clamp(5, ROUNDS)
+    } else {
+        ROUNDS
+    };
+    for _ in 0..rounds {
+        if keyfile {
+            let mut file = fs::File::options()
+                .append(true)
+                .open(temp.path().join("keys"))
+                .unwrap();
+            file.write_all(format!("{extra}\n").as_bytes()).unwrap();
+        } else {
+            put(temp.path(), u32::MAX);
+        }
         add.push(until(|| store.lookup(&extra).is_some()));
-        fs::remove_file(&path).unwrap();
+        if keyfile {
+            replace(temp.path(), &lines);
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
         remove.push(until(|| store.lookup(&extra).is_none()));
         let start = Instant::now();
         store.sync(DEADLINE).unwrap();
         sync.push(start.elapsed().as_secs_f64() * 1e6);
     }
     println!(
-        "{{\"n\":{size},\"load_s\":{:.6},\"bytes_per_certificate\":{memory},\"lookup_ns\":{:.1},{},{},{}}}",
+        "{{\"layout\":\"{}\",\"n\":{size},\"load_s\":{:.6},\"bytes_per_certificate\":{memory},\"lookup_ns\":{:.1},{},{},{}}}",
+        if keyfile { "keyfile" } else { "directory" },
         load.as_secs_f64(),
         quantile(&mut lookup, 0.5),
         both("add", &mut add),

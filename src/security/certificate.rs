@@ -39,7 +39,8 @@ const NAME_LIMIT: usize = 255;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     key: PublicKey,
-    metadata: Vec<(Box<str>, Box<str>)>,
+    /// Names and values in turn, each ended by NUL, which neither can hold: one allocation for each of a million certificates.
+    metadata: String,
 }
 
 impl Certificate {
@@ -47,7 +48,22 @@ impl Certificate {
     pub const fn new(key: PublicKey) -> Self {
         Self {
             key,
-            metadata: Vec::new(),
+            metadata: String::new(),
+        }
+    }
+
+    /// A certificate without metadata yet, but with room for this many bytes of it: names, values, and two more for each.
+    pub(crate) fn with_room(key: PublicKey, bytes: usize) -> Self {
+        Self {
+            key,
+            metadata: String::with_capacity(bytes),
+        }
+    }
+
+    /// Adds metadata that was checked: the name is new, and neither holds NUL.
+    pub(crate) fn push_meta(&mut self, name: &str, value: &str) {
+        for part in [name, "\0", value, "\0"] {
+            self.metadata.push_str(part);
         }
     }
 
@@ -60,7 +76,7 @@ impl Certificate {
     /// # Errors
     /// [`Error::InvalidOption`]: a name or value that some reader would not find again.
     #[doc(alias = "zcert_set_meta")]
-    pub fn with_meta(mut self, name: &str, value: &str) -> Result<Self> {
+    pub fn with_meta(self, name: &str, value: &str) -> Result<Self> {
         let refuse = |name: &'static str, reason: &dyn fmt::Display| {
             Err(Error::InvalidOption {
                 name,
@@ -79,18 +95,26 @@ impl Certificate {
         if value.chars().any(char::is_control) {
             return refuse("metadata value", &"a value holds no control characters");
         }
-        match self.metadata.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, old)) => *old = value.into(),
-            None => self.metadata.push((name.into(), value.into())),
+        let room = self.metadata.len() + name.len() + value.len() + 2;
+        let mut changed = Self::with_room(self.key, room);
+        for (known, old) in self.metadata() {
+            let value = if known == name { value } else { old };
+            changed.push_meta(known, value);
         }
-        Ok(self)
+        if changed.meta(name).is_none() {
+            changed.push_meta(name, value);
+        }
+        Ok(changed)
     }
 
     /// Removes the metadata value of this name, if there is one.
     #[doc(alias = "zcert_unset_meta")]
-    pub fn without_meta(mut self, name: &str) -> Self {
-        self.metadata.retain(|(known, _)| **known != *name);
-        self
+    pub fn without_meta(self, name: &str) -> Self {
+        let mut changed = Self::with_room(self.key, self.metadata.len());
+        for (known, value) in self.metadata().filter(|(known, _)| *known != name) {
+            changed.push_meta(known, value);
+        }
+        changed
     }
 
     /// The public key.
@@ -108,9 +132,8 @@ impl Certificate {
     /// All metadata, names and values, in the order of the file.
     #[doc(alias = "zcert_meta_keys")]
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.metadata
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
+        let mut parts = self.metadata.split_terminator('\0');
+        std::iter::from_fn(move || parts.next().zip(parts.next()))
     }
 
     /// Reads a public certificate, as CZMQ, pyzmq or [`Certificate::save`] wrote it.
@@ -188,7 +211,7 @@ impl fmt::Debug for Certificate {
 }
 
 /// Whether the mechanism can carry a metadata name, and every reader tells it from a key.
-fn can_be_sent(name: &str) -> bool {
+pub(crate) fn can_be_sent(name: &str) -> bool {
     name.len() <= NAME_LIMIT && !name.starts_with(PUBLIC_KEY) && !name.starts_with(SECRET_KEY)
 }
 
@@ -215,14 +238,15 @@ impl<'a> Parts<'a> {
 
         let mut certificate = Certificate::new(key);
         if let Some(section) = document.section("metadata") {
+            let size = |node: &zpl::Node<'_>| node.name().len() + node.value().len() + 2;
+            let room = document.children(section).map(size).sum();
+            certificate = Certificate::with_room(key, room);
             for node in document.children(section) {
                 if !can_be_sent(node.name()) {
                     return Err(Fault::new(Some(node.line()), FileProblem::MetadataName));
                 }
                 if certificate.meta(node.name()).is_none() {
-                    certificate
-                        .metadata
-                        .push((node.name().into(), node.value().into()));
+                    certificate.push_meta(node.name(), node.value());
                 }
             }
         }

@@ -12,10 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::bulk;
 use super::certificate::Certificate;
 use super::events::Source;
-use super::file::FileProblem;
+use super::file::{self, FileProblem, Stamp};
+use super::generation::KeyMap;
 use super::holders::Holders;
+use super::keyfile;
 use super::keys::PublicKey;
 use super::mark::Mark;
 use super::pass::Pass;
@@ -27,12 +30,28 @@ use crate::error::{Error, Result};
 const MAX_DEPTH: usize = 16;
 /// Directories in all: 256 × 256 and their parents fit.
 const MAX_DIRECTORIES: usize = 100_000;
+/// Files that one thread looks at in one go.
+const CHUNK: usize = 256;
+
+/// What a store's path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// A directory with a file for each certificate.
+    Directory,
+    /// A file with a line for each certificate.
+    KeyFile,
+}
 
 /// Names no certificate is read from: hidden ones (orchestrators keep old and new versions of a mount under `..`), editors'
 /// backups, files being written.
 fn ignored(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b".") || name.ends_with(b"~") || name.ends_with(b".tmp")
+}
+
+/// Names that say that a secret key is inside.
+fn secret(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b"_secret")
 }
 
 struct File {
@@ -46,12 +65,17 @@ struct Directory {
     real: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
+    /// Its state before it was last listed to the end, if a change since would show in it.
+    listed: Option<Stamp>,
     files: BTreeMap<Box<OsStr>, File>,
 }
 
 /// The tree as it was last seen. Paths are relative to the root, which is the empty path.
 pub(crate) struct Tree {
     root: PathBuf,
+    layout: Layout,
+    /// The state of the key file that was read, and whether a change after it would show.
+    key_file: Option<(Stamp, bool)>,
     directories: BTreeMap<PathBuf, Directory>,
     /// Several directories of the tree can be one on disk.
     by_real: HashMap<PathBuf, Vec<PathBuf>>,
@@ -67,9 +91,11 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// A tree not looked at yet; `root` must be absolute.
-    pub(crate) fn new(root: PathBuf, source: Source, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(root: PathBuf, layout: Layout, source: Source, shared: Arc<Shared>) -> Self {
         Self {
             root,
+            layout,
+            key_file: None,
             directories: BTreeMap::new(),
             by_real: HashMap::new(),
             links: BTreeMap::new(),
@@ -112,7 +138,7 @@ impl Tree {
     pub(crate) fn refresh(&mut self, path: &Path) {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => {
-                if let Some(directory) = self.examine(parent, name) {
+                if let Some(directory) = self.examine(parent, name, None) {
                     self.finish(Pass::over(directory));
                 }
             }
@@ -125,6 +151,50 @@ impl Tree {
                 }
             }
         }
+    }
+
+    /// Looks whether the root is another one. A key file in whose state nothing has changed is not read again, though it could have
+    /// changed within one tick of the clock: events and comparisons see to that.
+    pub(crate) fn glance(&mut self) {
+        if self.layout == Layout::Directory {
+            return self.refresh(Path::new(""));
+        }
+        let trail = Trail::of(&self.root);
+        self.track(Path::new(""), &trail);
+        self.read_key_file(&trail.end.unwrap_or_else(|| self.root.clone()), true);
+    }
+
+    /// Reads the key file if it is another one, or may be.
+    fn read_key_file(&mut self, end: &Path, unsettled_too: bool) {
+        let now = fs::metadata(end).map(|meta| Stamp::from(&meta)).ok();
+        if self
+            .key_file
+            .is_some_and(|(known, settled)| now == Some(known) && (settled || unsettled_too))
+        {
+            return;
+        }
+        self.key_file = None;
+        let (keys, problems) = match keyfile::read(end, &self.shared.stopping) {
+            Ok(content) => {
+                self.key_file = Some((content.stamp, content.settled));
+                let faults = content.faults.into_iter();
+                (
+                    content.keys,
+                    faults.map(|fault| fault.at(&self.root)).collect(),
+                )
+            }
+            // The path that the user knows.
+            Err(Error::Io { source, .. }) => {
+                let error = self.unreadable(Path::new(""), source);
+                (KeyMap::new(), vec![error])
+            }
+            Err(Error::File { problem, .. }) => {
+                (KeyMap::new(), vec![self.problem(Path::new(""), problem)])
+            }
+            Err(error) => (KeyMap::new(), vec![error]),
+        };
+        self.shared.report_all(Path::new(""), problems);
+        self.shared.keys.replace(Arc::new(keys));
     }
 
     /// Compares every symbolic link with the disk.
@@ -179,6 +249,10 @@ impl Tree {
         let trail = Trail::of(&self.root);
         self.track(root, &trail);
         let end = trail.end.unwrap_or_else(|| self.root.clone());
+        if self.layout == Layout::KeyFile {
+            self.read_key_file(&end, false);
+            return false;
+        }
         match fs::metadata(&end) {
             Ok(meta) if meta.is_dir() => {
                 let identity = (meta.dev(), meta.ino());
@@ -200,8 +274,14 @@ impl Tree {
         false
     }
 
-    /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory.
-    pub(crate) fn examine(&mut self, directory: &Path, name: &OsStr) -> Option<PathBuf> {
+    /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory. If nothing is there,
+    /// it is only noted in `missed`, where that is given.
+    fn examine(
+        &mut self,
+        directory: &Path,
+        name: &OsStr,
+        missed: Option<&mut Vec<PathBuf>>,
+    ) -> Option<PathBuf> {
         let path = directory.join(name);
         let mut real = self.directories.get(directory)?.real.join(name);
         let mut meta = fs::symlink_metadata(&real);
@@ -211,13 +291,18 @@ impl Tree {
             real = trail.end.unwrap_or(real);
             meta = fs::metadata(&real);
         } else {
-            self.untrack(&path);
             if meta.as_ref().is_err_and(gone) {
+                if let Some(missed) = missed {
+                    missed.push(path);
+                    return None;
+                }
+                self.untrack(&path);
                 self.leave(&path);
                 self.drop_file(directory, name);
                 self.shared.clear_problem(&path);
                 return None;
             }
+            self.untrack(&path);
         }
         let meta = match meta {
             Ok(meta) => meta,
@@ -238,12 +323,12 @@ impl Tree {
         }
         self.leave(&path);
         // Taken before the file is opened: if it changes in between, it differs next time.
-        let mark = Mark::of(&meta, &self.seed);
+        let mark = Mark::of(&Stamp::from(&meta), &self.seed);
         let known = self.directories.get(directory)?.files.get(name);
         if mark != Mark::UNSETTLED && known.is_some_and(|file| file.mark == mark) {
             return None;
         }
-        let content = if name.as_bytes().ends_with(b"_secret") {
+        let content = if secret(name) {
             Err(self.problem(&path, FileProblem::SecretFile))
         } else {
             Certificate::load(self.root.join(&path))
@@ -280,7 +365,7 @@ impl Tree {
         self.shared.clear_problem(&path);
         match content {
             Ok(certificate) if old == key => self.holders.hold_again(certificate),
-            Ok(certificate) => self.holders.hold(&path, certificate),
+            Ok(certificate) => self.holders.hold(|| path, certificate),
             Err(error) => self.report(&path, error),
         }
     }
@@ -327,6 +412,7 @@ impl Tree {
         let known = Directory {
             real,
             identity,
+            listed: None,
             files: BTreeMap::new(),
         };
         self.directories.insert(path, known);
@@ -431,20 +517,77 @@ impl Tree {
         }
     }
 
-    /// Opens a directory of the tree for listing, if it still is one.
-    pub(crate) fn open(&mut self, path: &Path) -> Option<ReadDir> {
-        match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => {
-                self.examine(parent, name);
-            }
+    /// Whether a directory of the tree still is one; if it is another one, it begins anew.
+    pub(crate) fn check(&mut self, path: &Path, missed: &mut Vec<PathBuf>) -> bool {
+        let still = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => self.examine(parent, name, Some(missed)).is_some(),
             _ => {
                 self.check_root();
+                true
             }
-        }
-        let real = self.directories.get(path)?.real.clone();
+        };
+        let known = self.directories.get(path).filter(|_| still);
+        let Some(real) = known.map(|known| known.real.clone()) else {
+            return false;
+        };
         self.source.doubt(&real);
         self.source.ensure(&real);
-        match fs::read_dir(&real) {
+        true
+    }
+
+    /// Compares files known in a directory with the disk: those after this name, `most` of them. Returns how many, and the last one.
+    pub(crate) fn compare(
+        &mut self,
+        directory: &Path,
+        after: &OsStr,
+        most: usize,
+        missed: &mut Vec<PathBuf>,
+    ) -> Option<(usize, Box<OsStr>)> {
+        let known = self.directories.get(directory)?;
+        let files = known.files.range::<OsStr, _>((Excluded(after), Unbounded));
+        let files: Vec<_> = files
+            .take(most)
+            .map(|(name, file)| (&**name, file.mark))
+            .collect();
+        let last = Box::from(files.last()?.0);
+        let count = files.len();
+        let mut changed: Vec<Box<OsStr>> = Vec::new();
+        let look = |files: &[(&OsStr, Mark)]| -> Vec<Box<OsStr>> {
+            let mut directory = file::Reader::open(&known.real).ok();
+            let mut is_changed = |name: &OsStr, mark: Mark| {
+                let now = directory.as_mut().and_then(|files| files.stamp(name));
+                mark == Mark::UNSETTLED || now.is_none_or(|now| Mark::of(&now, &self.seed) != mark)
+            };
+            let changed = files.iter().filter(|(name, mark)| is_changed(name, *mark));
+            changed.map(|(name, _)| Box::from(*name)).collect()
+        };
+        bulk::spread(&files, CHUNK, &self.shared.stopping, look, |names| {
+            changed.extend(names);
+        });
+        for name in changed {
+            self.examine(directory, &name, Some(missed));
+        }
+        Some((count, last))
+    }
+
+    /// Opens a directory of the tree for listing, if it still is one; if `quick`, only if its names may have changed since the last time.
+    pub(crate) fn open(
+        &mut self,
+        path: &Path,
+        quick: bool,
+        missed: &mut Vec<PathBuf>,
+    ) -> Option<ReadDir> {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            self.examine(parent, name, Some(missed))?;
+        }
+        let known = self.directories.get_mut(path)?;
+        let now = fs::metadata(&known.real).map(|meta| Stamp::from(&meta));
+        let now = now.ok().filter(Stamp::is_settled);
+        if quick && now.is_some() && now == known.listed {
+            return None;
+        }
+        known.listed = now;
+        match fs::read_dir(&known.real) {
             Ok(listing) => {
                 self.shared.clear_problem(path);
                 Some(listing)
@@ -457,31 +600,107 @@ impl Tree {
         }
     }
 
-    /// Whether a name found in a directory of the tree is to be looked at.
-    pub(crate) fn is_unknown(&self, directory: &Path, name: &OsStr) -> bool {
-        let known = self.directories.get(directory);
-        known.is_some_and(|known| !known.files.contains_key(name)) && !ignored(name)
+    /// Takes in the names of a directory that are not known yet, out of the next `most` of its listing. Returns how many were listed.
+    pub(crate) fn discover(
+        &mut self,
+        directory: &Path,
+        listing: &mut ReadDir,
+        most: usize,
+    ) -> usize {
+        let Some(known) = self.directories.get_mut(directory) else {
+            return 0;
+        };
+        let (mut files, mut others) = (Vec::new(), Vec::new());
+        let mut listed = 0;
+        for entry in listing.take(most) {
+            // A listing that breaks off leaves out names; the next pass tries again.
+            let Ok(entry) = entry else {
+                known.listed = None;
+                break;
+            };
+            listed += 1;
+            let name = entry.file_name();
+            if ignored(&name) || known.files.contains_key(&*name) {
+                continue;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) && !secret(&name) {
+                files.push(name.into_boxed_os_str());
+            } else {
+                others.push(name.into_boxed_os_str());
+            }
+        }
+        others.extend(self.read_all(directory, files));
+        for name in others {
+            self.examine(directory, &name, None);
+        }
+        listed
+    }
+
+    /// Reads many files new to a directory; those that are something else by now are returned.
+    fn read_all(&mut self, directory: &Path, mut names: Vec<Box<OsStr>>) -> Vec<Box<OsStr>> {
+        let Some(known) = self.directories.get_mut(directory) else {
+            return Vec::new();
+        };
+        // Close on disk as a rule, and close in memory from now on.
+        names.sort_unstable();
+        let look = |names: &[Box<OsStr>]| -> Vec<_> {
+            let mut directory = file::Reader::open(&known.real).ok();
+            let mut read = |name: &OsStr| {
+                let (stamp, bytes) = directory.as_mut()?.read(name)?;
+                Some((Mark::of(&stamp, &self.seed), Certificate::parse(bytes)))
+            };
+            names.iter().map(|name| read(name)).collect()
+        };
+        let mut files = Vec::with_capacity(names.len());
+        let mut each = names.iter();
+        bulk::spread(&names, CHUNK, &self.shared.stopping, look, |found| {
+            for (found, name) in found.into_iter().zip(each.by_ref()) {
+                files.push(found.map(|(mark, content)| {
+                    let path = || directory.join(&**name);
+                    self.shared.clear_problem_of(path);
+                    let key = content.as_ref().ok().map(|c| *c.public_key());
+                    match content {
+                        Ok(certificate) => self.holders.hold(path, certificate),
+                        Err(fault) => {
+                            let path = path();
+                            let error = fault.at(&self.root.join(&path));
+                            self.shared.report(&path, error);
+                        }
+                    }
+                    File { mark, key }
+                }));
+            }
+        });
+        let mut others = Vec::new();
+        let files = names
+            .into_iter()
+            .zip(files)
+            .filter_map(|(name, file)| match file {
+                Some(file) => Some((name, file)),
+                None => {
+                    others.push(name);
+                    None
+                }
+            });
+        if known.files.is_empty() {
+            // Packed more tightly than one by one.
+            known.files = files.collect();
+        } else {
+            known.files.extend(files);
+        }
+        others
+    }
+
+    /// Lets go of a name if it still is not there.
+    pub(crate) fn let_go(&mut self, path: &Path) {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            self.examine(parent, name, None);
+        }
     }
 
     /// Whether nobody needs the outcome any more.
     pub(crate) fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Relaxed)
-    }
-
-    /// The next names known in a directory, in their order.
-    pub(crate) fn names_after(
-        &self,
-        directory: &Path,
-        after: &OsStr,
-        most: usize,
-    ) -> Vec<Box<OsStr>> {
-        self.directories
-            .get(directory)
-            .into_iter()
-            .flat_map(|known| known.files.range::<OsStr, _>((Excluded(after), Unbounded)))
-            .take(most)
-            .map(|(name, _)| name.clone())
-            .collect()
     }
 
     fn report(&self, path: &Path, error: Error) {

@@ -1,13 +1,16 @@
 //! Files of this room: read within bounds and without surprises, written whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::ffi::dir::{self, Dir};
 use crate::ffi::sodium;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
@@ -96,6 +99,27 @@ pub enum FileProblem {
     DuplicateKey {
         /// The file whose metadata counts: the first by path.
         first: PathBuf,
+    },
+    /// Something else than metadata behind the key in a line of a key file.
+    #[error("behind the key expected `name=\"value\"`: blanks between such pairs, none around `=`")]
+    Pair,
+    /// Two metadata values of one name in a line of a key file.
+    #[error("two values of one name: remove one")]
+    SameName,
+    /// The key of an earlier line of the same key file.
+    #[error("holds the key of a line above, which is the one that counts: remove one")]
+    SameKey,
+    /// A line of a key file that is longer than any needs to be.
+    #[error("a line of more than {limit} bytes")]
+    LongLine {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Too many lines of a key file are wrong to report each.
+    #[error("{lines} more lines are wrong: mend the others first")]
+    More {
+        /// How many.
+        lines: usize,
     },
     /// Something else where a directory of certificates is wanted.
     #[error("not a directory: nobody is admitted by it")]
@@ -186,6 +210,37 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
 }
 
+impl Stamp {
+    /// The stamp of a regular file; `None` for anything else.
+    // The widths of these numbers differ from system to system.
+    #[allow(clippy::unnecessary_cast)]
+    fn of_file(stat: &libc::stat) -> Option<Self> {
+        (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some(Self {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            size: stat.st_size as u64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        })
+    }
+
+    /// Whether a change after this state would show. Within the same tick of the file system's clock one leaves no trace in the
+    /// times. Ticks are 10 ms at most; file systems without fractions count in 1 or 2 seconds.
+    pub(crate) fn is_settled(&self) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let tick = match nanoseconds {
+            0 => Duration::from_secs(3),
+            _ => Duration::from_millis(50),
+        };
+        let changed = Duration::new(
+            u64::try_from(seconds).unwrap_or(0),
+            u32::try_from(nanoseconds).unwrap_or(0),
+        );
+        let age = SystemTime::now().duration_since(UNIX_EPOCH + changed);
+        age.is_ok_and(|age| age >= tick)
+    }
+}
+
 impl From<&Metadata> for Stamp {
     fn from(metadata: &Metadata) -> Self {
         Self {
@@ -204,6 +259,24 @@ impl From<&Metadata> for Stamp {
 /// # Errors
 /// [`Error::Io`]: not there, not readable. [`Error::File`]: not a regular file, too large, or open to others.
 pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Zeroizing<Vec<u8>>> {
+    let too_large = || Fault::new(None, FileProblem::TooLarge { limit }).at(path);
+    let (mut opened, metadata) = open(path, access)?;
+    if metadata.len() > limit {
+        return Err(too_large());
+    }
+    read_bounded(&mut opened, metadata.len(), limit)
+        .map_err(|source| Error::Io {
+            path: path.into(),
+            source,
+        })?
+        .ok_or_else(too_large)
+}
+
+/// Opens a regular file (or a link to one) for reading. Never waits for a writer of a FIFO.
+///
+/// # Errors
+/// [`Error::Io`]: not there, not readable. [`Error::File`]: not a regular file, or open to others.
+pub(crate) fn open(path: &Path, access: Access) -> Result<(File, Metadata)> {
     let io = |source| Error::Io {
         path: path.into(),
         source,
@@ -213,7 +286,7 @@ pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Zeroizing<
     // Opening a device can already do something, and a socket cannot be opened at all.
     regular(&fs::metadata(path).map_err(io)?).map_err(file)?;
     // What lies there may have changed since: open without waiting, and look at what was opened.
-    let mut opened = OpenOptions::new()
+    let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
@@ -227,12 +300,53 @@ pub(crate) fn read(path: &Path, limit: u64, access: Access) -> Result<Zeroizing<
             path: path.into(),
         }));
     }
-    if metadata.len() > limit {
-        return Err(file(FileProblem::TooLarge { limit }));
+    Ok((opened, metadata))
+}
+
+/// Reads many certificate files of one directory through one buffer, which is wiped when dropped.
+pub(crate) struct Reader {
+    directory: Dir,
+    buffer: Zeroizing<Vec<u8>>,
+}
+
+impl Reader {
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
+        Ok(Self {
+            directory: Dir::open(directory)?,
+            buffer: Zeroizing::new(vec![0; 1024]),
+        })
     }
-    read_bounded(&mut opened, metadata.len(), limit)
-        .map_err(io)?
-        .ok_or_else(|| file(FileProblem::TooLarge { limit }))
+
+    /// The bytes of a file, and its state before they were read. `None` for all that is no regular file of fitting size, links
+    /// included, and where anything fails: [`read`] tells why.
+    pub(crate) fn read(&mut self, name: &OsStr) -> Option<(Stamp, &[u8])> {
+        let mut opened = self.directory.read(name).ok()?;
+        let stat = dir::stat(&opened).ok()?;
+        let stamp = Stamp::of_file(&stat).filter(|stamp| stamp.size <= CERTIFICATE_LIMIT)?;
+        let size = usize::try_from(stamp.size).ok()?;
+        if self.buffer.len() <= size {
+            self.buffer = Zeroizing::new(vec![0; 2 * size]);
+        }
+        let mut filled = 0;
+        loop {
+            let room = self
+                .buffer
+                .get_mut(filled..)
+                .filter(|room| !room.is_empty())?;
+            let count = opened.read(room).ok()?;
+            filled += count;
+            // All that was there when it was opened. Whatever comes later changes its times.
+            if count == 0 || filled == size {
+                break;
+            }
+        }
+        self.buffer.get(..filled).map(|bytes| (stamp, bytes))
+    }
+
+    /// The state of a regular file, without opening it; `None` for anything else.
+    pub(crate) fn stamp(&mut self, name: &OsStr) -> Option<Stamp> {
+        Stamp::of_file(&self.directory.stat(name).ok()?)
+    }
 }
 
 fn regular(metadata: &Metadata) -> Result<(), FileProblem> {

@@ -1,7 +1,7 @@
 //! Admitted keys as generations of a sharded map: readers use the current one while the writer makes the next.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
+use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -22,6 +22,12 @@ pub(crate) fn keep(certificate: Certificate) -> Kept {
 
 // Certificate files name the keys, so whoever makes them could make them collide: SipHash with a random seed.
 type Shard = HashMap<PublicKey, Kept, RandomState>;
+
+/// Branch and shard of a key: bits of the hash that the shards themselves use least, as they take the lowest and the seven highest.
+fn place(seed: &RandomState, key: &PublicKey) -> (usize, usize) {
+    let hash = seed.hash_one(key);
+    ((hash >> 32) as usize % FAN, (hash >> 40) as usize % FAN)
+}
 
 /// A map from key to certificate that is cheap to copy: copies share every shard until one changes.
 #[derive(Clone)]
@@ -52,23 +58,17 @@ impl KeyMap {
         self.len
     }
 
-    /// Bits of the hash that the shards themselves use least: they take the lowest and the seven highest.
-    fn place(&self, key: &PublicKey) -> (usize, usize) {
-        let hash = self.seed.hash_one(key);
-        ((hash >> 32) as usize % FAN, (hash >> 40) as usize % FAN)
-    }
-
     /// What is kept beside `key`; `None` if the key is not held.
     pub(crate) fn get(&self, key: &PublicKey) -> Option<&Kept> {
         if self.len == 0 {
             return None;
         }
-        let (branch, shard) = self.place(key);
+        let (branch, shard) = place(&self.seed, key);
         self.branches.get(branch)?.get(shard)?.get(key)
     }
 
     fn shard_mut(&mut self, key: &PublicKey) -> Option<&mut Shard> {
-        let (branch, shard) = self.place(key);
+        let (branch, shard) = place(&self.seed, key);
         let branch = Arc::make_mut(&mut self.branches).get_mut(branch)?;
         Some(Arc::make_mut(Arc::make_mut(branch).get_mut(shard)?))
     }
@@ -103,6 +103,50 @@ impl KeyMap {
             .iter()
             .flat_map(|branch| branch.iter())
             .flat_map(|shard| shard.keys())
+    }
+}
+
+/// A map in the making, which nobody shares yet: at half the cost of one that may be shared.
+pub(crate) struct Builder {
+    seed: RandomState,
+    /// Branch by branch.
+    shards: Vec<Shard>,
+    len: usize,
+}
+
+impl Builder {
+    /// An empty map with room for so many keys, roughly.
+    pub(crate) fn with_capacity(keys: usize) -> Self {
+        let seed = RandomState::new();
+        let shard = || Shard::with_capacity_and_hasher(keys / (FAN * FAN), seed.clone());
+        Self {
+            shards: (0..FAN * FAN).map(|_| shard()).collect(),
+            seed,
+            len: 0,
+        }
+    }
+
+    /// Holds `key` unless it is held already; true if it was not.
+    pub(crate) fn add(&mut self, key: PublicKey, kept: Kept) -> bool {
+        let (branch, shard) = place(&self.seed, &key);
+        let shard = self.shards.get_mut(branch * FAN + shard);
+        let Some(Entry::Vacant(vacant)) = shard.map(|shard| shard.entry(key)) else {
+            return false;
+        };
+        vacant.insert(kept);
+        self.len += 1;
+        true
+    }
+
+    /// The map.
+    pub(crate) fn finish(self) -> KeyMap {
+        let mut shards = self.shards.into_iter().map(Arc::new);
+        let mut branch = |_| -> Branch { shards.by_ref().take(FAN).collect() };
+        KeyMap {
+            branches: (0..FAN).map(&mut branch).collect(),
+            seed: self.seed,
+            len: self.len,
+        }
     }
 }
 
@@ -173,6 +217,20 @@ mod tests {
         assert!(old.get(&key(1)).is_some() && old.get(&key(2)).is_none());
         assert!(current.get(&key(1)).is_none() && current.get(&key(2)).is_some());
         assert_eq!((old.len(), current.len()), (1, 1));
+    }
+
+    #[test]
+    fn map_that_was_built_is_one_that_was_filled() {
+        for expected in [0, 100_000] {
+            let mut builder = Builder::with_capacity(expected);
+            for n in 0..20_000 {
+                assert!(builder.add(key(n), None) && !builder.add(key(n), None));
+            }
+            let mut map = builder.finish();
+            assert_eq!((map.len(), map.keys().count()), (20_000, 20_000));
+            assert!((0..20_000).all(|n| map.unset(&key(n)) && map.get(&key(n)).is_none()));
+            assert!(map.set(key(1), None) && map.get(&key(1)).is_some());
+        }
     }
 
     #[test]

@@ -36,12 +36,12 @@ impl Holders {
     }
 
     /// The file at `path` now holds `certificate`, and did not hold that key before.
-    pub(crate) fn hold(&mut self, path: &Path, certificate: Certificate) {
+    pub(crate) fn hold(&mut self, path: impl FnOnce() -> PathBuf, certificate: Certificate) {
         let key = *certificate.public_key();
         if self.next.get(&key).is_none() || self.released.remove(&key) {
             self.keep(certificate);
         } else if let Some(paths) = self.several.get_mut(&key) {
-            paths.insert(path.to_owned());
+            paths.insert(path());
             self.unsettled.insert(key);
         } else {
             self.unsearched.insert(key);
@@ -145,11 +145,11 @@ mod tests {
     #[test]
     fn key_of_a_renamed_file_never_leaves() {
         let mut holders = Holders::new();
-        holders.hold(Path::new("a"), certificate(1));
+        holders.hold(|| "a".into(), certificate(1));
         let first = settle(&mut holders).unwrap();
         holders.release(Path::new("a"), *certificate(1).public_key());
         assert!(first.get(certificate(1).public_key()).is_some());
-        holders.hold(Path::new("b"), certificate(1));
+        holders.hold(|| "b".into(), certificate(1));
         let second = settle(&mut holders).unwrap();
         assert!(second.get(certificate(1).public_key()).is_some());
         assert!(settle(&mut holders).is_none(), "nothing changed");

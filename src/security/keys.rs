@@ -57,6 +57,12 @@ impl From<TextProblem> for FileProblem {
 
 /// Decodes exactly 40 characters of Z85 that are not all zero.
 fn decode(text: &str) -> Result<SecretBytes, TextProblem> {
+    let mut key = Box::new(Zeroizing::new([0; KEY_BYTES]));
+    decode_into(&mut key, text)?;
+    Ok(key)
+}
+
+fn decode_into(key: &mut [u8; KEY_BYTES], text: &str) -> Result<(), TextProblem> {
     let length = text.chars().count();
     if length != TEXT_CHARS {
         return Err(TextProblem::Key(KeyProblem::Length(length)));
@@ -74,13 +80,11 @@ fn decode(text: &str) -> Result<SecretBytes, TextProblem> {
             _ => last,
         },
     })?);
-    let mut key = Box::new(Zeroizing::new([0; KEY_BYTES]));
     if decoded.len() != KEY_BYTES {
         return Err(TextProblem::Z85 { position: last });
     }
     key.copy_from_slice(&decoded);
-    not_zero(&key).map_err(TextProblem::Key)?;
-    Ok(key)
+    not_zero(key).map_err(TextProblem::Key)
 }
 
 fn not_zero(key: &[u8; KEY_BYTES]) -> Result<(), KeyProblem> {
@@ -123,7 +127,9 @@ impl PublicKey {
 
     /// As [`FromStr`], for text in a file.
     pub(crate) fn parse(text: &str) -> Result<Self, TextProblem> {
-        decode(text).map(|key| Self(**key))
+        let mut key = [0; KEY_BYTES];
+        decode_into(&mut key, text)?;
+        Ok(Self(key))
     }
 }
 

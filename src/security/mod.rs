@@ -3,6 +3,7 @@
 mod address;
 mod audit;
 mod authenticator;
+mod bulk;
 mod certificate;
 mod directory;
 mod events;
@@ -15,6 +16,7 @@ mod generation;
 mod handler;
 mod hash;
 mod holders;
+mod keyfile;
 mod keys;
 mod mark;
 mod mechanism;

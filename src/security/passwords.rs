@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
-use crate::security::file::{self, Access, Fault, FileProblem};
+use crate::security::file::{self, Access, Fault, FileProblem, Stamp};
 use crate::security::hash::Hash;
 use crate::security::keys::{PLAIN_LIMIT, Password};
 use crate::security::mark::Mark;
@@ -255,7 +255,7 @@ impl PasswordFile {
 
     fn is_current(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|meta| {
-            let mark = Mark::of(&meta, &self.shared.seed);
+            let mark = Mark::of(&Stamp::from(&meta), &self.shared.seed);
             mark != Mark::UNSETTLED && mark == self.users().mark
         })
     }
@@ -264,8 +264,9 @@ impl PasswordFile {
     fn read(&self, path: &Path) -> Result<()> {
         self.shared.readings.fetch_add(1, Ordering::SeqCst);
         // The mark comes first: a change during the reading makes another one.
-        let mark =
-            fs::metadata(path).map_or(Mark::UNSETTLED, |meta| Mark::of(&meta, &self.shared.seed));
+        let mark = fs::metadata(path).map_or(Mark::UNSETTLED, |meta| {
+            Mark::of(&Stamp::from(&meta), &self.shared.seed)
+        });
         let (users, result) = match file::read(path, FILE_LIMIT, Access::OwnerOnly) {
             Ok(bytes) => (Users::parse(&bytes, mark), Ok(())),
             Err(error) => (Users::none(), Err(error)),

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::directory::Tree;
+use super::directory::{Layout, Tree};
 use super::events::{Bell, Source};
 use super::generation::{Current, KeyMap};
 use super::pass::Pass;
@@ -34,7 +34,7 @@ const SLICE: usize = 256;
 pub(crate) struct Shared {
     /// The keys of the files.
     pub(crate) keys: Current,
-    problems: Mutex<BTreeMap<PathBuf, Arc<Error>>>,
+    problems: Mutex<BTreeMap<PathBuf, Vec<Arc<Error>>>>,
     pub(crate) polling: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// Events in the queue.
@@ -56,17 +56,33 @@ impl Shared {
     }
 
     pub(crate) fn report(&self, path: &Path, error: Error) {
-        self.problems_now().insert(path.to_owned(), Arc::new(error));
+        self.report_all(path, vec![error]);
     }
 
-    pub(crate) fn clear_problem(&self, path: &Path) {
+    /// Reports what is wrong with a path, instead of what was before; nothing, if so.
+    pub(crate) fn report_all(&self, path: &Path, errors: Vec<Error>) {
+        let errors: Vec<_> = errors.into_iter().map(Arc::new).collect();
         let mut problems = self.problems_now();
-        if !problems.is_empty() {
+        if errors.is_empty() {
             problems.remove(path);
+        } else {
+            problems.insert(path.to_owned(), errors);
         }
     }
 
-    fn problems_now(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Arc<Error>>> {
+    pub(crate) fn clear_problem(&self, path: &Path) {
+        self.clear_problem_of(|| path);
+    }
+
+    /// The same, for a path that is costly to make: as a rule there are no problems.
+    pub(crate) fn clear_problem_of<P: AsRef<Path>>(&self, path: impl FnOnce() -> P) {
+        let mut problems = self.problems_now();
+        if !problems.is_empty() {
+            problems.remove(path().as_ref());
+        }
+    }
+
+    fn problems_now(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Vec<Arc<Error>>>> {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,7 +134,7 @@ impl Drop for Request {
     }
 }
 
-/// A directory being watched, until dropped.
+/// A directory or a key file being watched, until dropped.
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
     queue: Sender<Message>,
@@ -126,15 +142,15 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Loads the directory at `root` (absolute) and keeps it current; without file events if `poll`.
-    pub(crate) fn start(root: PathBuf, poll: bool) -> Result<Self> {
+    /// Loads what is at `root` (absolute) and keeps it current; without file events if `poll`.
+    pub(crate) fn start(root: PathBuf, layout: Layout, poll: bool) -> Result<Self> {
         let shared = Arc::new(Shared::new());
         let (queue, messages) = mpsc::channel();
         let (loaded, ready) = mpsc::channel();
         let thread = {
             let (shared, queue) = (Arc::clone(&shared), queue.clone());
             os::spawn("ironhouse-watch", move || {
-                watch(&root, poll, &shared, &queue, &messages, &loaded);
+                watch(&root, layout, poll, &shared, &queue, &messages, &loaded);
             })?
         };
         // A hang-up means a panic in the first load: the store is empty then.
@@ -152,7 +168,12 @@ impl Watcher {
     }
 
     pub(crate) fn problems(&self) -> Vec<Arc<Error>> {
-        self.shared.problems_now().values().cloned().collect()
+        self.shared
+            .problems_now()
+            .values()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn is_polling(&self) -> bool {
@@ -184,6 +205,7 @@ impl Drop for Watcher {
 /// The thread's body.
 fn watch(
     root: &Path,
+    layout: Layout,
     mut poll: bool,
     shared: &Arc<Shared>,
     queue: &Sender<Message>,
@@ -193,7 +215,7 @@ fn watch(
     loop {
         let run = catch_unwind(AssertUnwindSafe(|| {
             let queue = (!poll).then(|| queue.clone());
-            let mut state = State::load(root, queue, shared, messages);
+            let mut state = State::load(root, layout, queue, shared, messages);
             let _ = loaded.send(());
             state.run();
         }));
@@ -235,13 +257,14 @@ struct Batch {
 impl<'a> State<'a> {
     fn load(
         root: &Path,
+        layout: Layout,
         queue: Option<Sender<Message>>,
         shared: &'a Arc<Shared>,
         messages: &'a Receiver<Message>,
     ) -> Self {
         let source = Source::new(Arc::clone(shared));
         let mut state = Self {
-            tree: Tree::new(root.to_owned(), source, Arc::clone(shared)),
+            tree: Tree::new(root.to_owned(), layout, source, Arc::clone(shared)),
             bell: None,
             shared,
             messages,
@@ -255,7 +278,7 @@ impl<'a> State<'a> {
         state.compare_all();
         if let Some(queue) = queue {
             state.tree.source().listen(queue);
-            state.compare_all();
+            state.compare(Pass::again());
         }
         state
     }
@@ -275,7 +298,7 @@ impl<'a> State<'a> {
                 self.waiting.append(&mut self.later);
                 self.compare_all();
                 self.answer();
-            } else {
+            } else if !batch.dirty.is_empty() {
                 for path in &batch.dirty {
                     self.tree.refresh(path);
                 }
@@ -370,7 +393,7 @@ impl<'a> State<'a> {
 
     /// Looks where events do not reach: the root may have moved with a directory above it.
     fn look_around(&mut self) {
-        self.tree.refresh(Path::new(""));
+        self.tree.glance();
         if self.waiting.iter().any(|request| request.thorough) {
             self.tree.refresh_links();
         }
@@ -388,10 +411,14 @@ impl<'a> State<'a> {
 
     /// Compares the whole tree with the disk, now.
     fn compare_all(&mut self) {
+        self.compare(Pass::over(PathBuf::new()));
+    }
+
+    fn compare(&mut self, pass: Pass) {
         let start = Instant::now();
         self.pass = None;
         self.tree.source().doubt_all();
-        self.tree.finish(Pass::over(PathBuf::new()));
+        self.tree.finish(pass);
         self.tree.publish();
         self.last_pass = (Instant::now(), start.elapsed());
     }
@@ -425,7 +452,7 @@ impl<'a> State<'a> {
             if self.bell.as_mut().is_some_and(Bell::is_idle) {
                 self.put_away_bell();
             }
-            self.tree.refresh(Path::new(""));
+            self.tree.glance();
             self.tree.publish();
         }
         if self.pass.is_none() && now >= self.next_pass() {

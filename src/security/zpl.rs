@@ -215,7 +215,7 @@ fn end_of_line(rest: &str) -> Result<(), SyntaxProblem> {
 }
 
 /// White space as C's `isspace` has it.
-const fn is_space(c: char) -> bool {
+pub(crate) const fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r')
 }
 
