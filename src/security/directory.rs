@@ -1,24 +1,23 @@
 //! A directory of certificate files as it was last seen, and how it is compared with the disk.
 
+mod root;
+mod scan;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::fs::{self, Metadata, ReadDir};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::bulk;
 use super::certificate::Certificate;
 use super::events::Source;
-use super::file::{self, FileProblem, Stamp};
-use super::generation::KeyMap;
+use super::file::{FileProblem, Stamp};
 use super::holders::Holders;
-use super::keyfile;
 use super::keys::PublicKey;
 use super::mark::Mark;
 use super::pass::Pass;
@@ -30,8 +29,6 @@ use crate::error::{Error, Result};
 const MAX_DEPTH: usize = 16;
 /// Directories in all: 256 × 256 and their parents fit.
 const MAX_DIRECTORIES: usize = 100_000;
-/// Files that one thread looks at in one go.
-const CHUNK: usize = 256;
 
 /// What a store's path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +62,7 @@ struct Directory {
     real: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
-    /// Its state before it was last listed to the end, if a change since would show in it.
+    /// Its state before it was listed, if a change since would show in it.
     listed: Option<Stamp>,
     files: BTreeMap<Box<OsStr>, File>,
 }
@@ -153,50 +150,6 @@ impl Tree {
         }
     }
 
-    /// Looks whether the root is another one. A key file in whose state nothing has changed is not read again, though it could have
-    /// changed within one tick of the clock: events and comparisons see to that.
-    pub(crate) fn glance(&mut self) {
-        if self.layout == Layout::Directory {
-            return self.refresh(Path::new(""));
-        }
-        let trail = Trail::of(&self.root);
-        self.track(Path::new(""), &trail);
-        self.read_key_file(&trail.end.unwrap_or_else(|| self.root.clone()), true);
-    }
-
-    /// Reads the key file if it is another one, or may be.
-    fn read_key_file(&mut self, end: &Path, unsettled_too: bool) {
-        let now = fs::metadata(end).map(|meta| Stamp::from(&meta)).ok();
-        if self
-            .key_file
-            .is_some_and(|(known, settled)| now == Some(known) && (settled || unsettled_too))
-        {
-            return;
-        }
-        self.key_file = None;
-        let (keys, problems) = match keyfile::read(end, &self.shared.stopping) {
-            Ok(content) => {
-                self.key_file = Some((content.stamp, content.settled));
-                let faults = content.faults.into_iter();
-                (
-                    content.keys,
-                    faults.map(|fault| fault.at(&self.root)).collect(),
-                )
-            }
-            // The path that the user knows.
-            Err(Error::Io { source, .. }) => {
-                let error = self.unreadable(Path::new(""), source);
-                (KeyMap::new(), vec![error])
-            }
-            Err(Error::File { problem, .. }) => {
-                (KeyMap::new(), vec![self.problem(Path::new(""), problem)])
-            }
-            Err(error) => (KeyMap::new(), vec![error]),
-        };
-        self.shared.report_all(Path::new(""), problems);
-        self.shared.keys.replace(Arc::new(keys));
-    }
-
     /// Compares every symbolic link with the disk.
     pub(crate) fn refresh_links(&mut self) {
         for link in self.links.keys().cloned().collect::<Vec<_>>() {
@@ -241,37 +194,6 @@ impl Tree {
         if let Some(next) = next {
             self.shared.keys.replace(next);
         }
-    }
-
-    /// True if the root was entered anew.
-    fn check_root(&mut self) -> bool {
-        let root = Path::new("");
-        let trail = Trail::of(&self.root);
-        self.track(root, &trail);
-        let end = trail.end.unwrap_or_else(|| self.root.clone());
-        if self.layout == Layout::KeyFile {
-            self.read_key_file(&end, false);
-            return false;
-        }
-        match fs::metadata(&end) {
-            Ok(meta) if meta.is_dir() => {
-                let identity = (meta.dev(), meta.ino());
-                if self.is_at(root, &end, identity) {
-                    return false;
-                }
-                self.enter(root.to_owned(), end, identity);
-                return true;
-            }
-            Ok(_) => {
-                self.leave(root);
-                self.report(root, self.problem(root, FileProblem::NotADirectory));
-            }
-            Err(error) => {
-                self.leave(root);
-                self.report(root, self.unreadable(root, error));
-            }
-        }
-        false
     }
 
     /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory. If nothing is there,
@@ -515,192 +437,6 @@ impl Tree {
                 self.source.unwatch(parent);
             }
         }
-    }
-
-    /// Whether a directory of the tree still is one; if it is another one, it begins anew.
-    pub(crate) fn check(&mut self, path: &Path, missed: &mut Vec<PathBuf>) -> bool {
-        let still = match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => self.examine(parent, name, Some(missed)).is_some(),
-            _ => {
-                self.check_root();
-                true
-            }
-        };
-        let known = self.directories.get(path).filter(|_| still);
-        let Some(real) = known.map(|known| known.real.clone()) else {
-            return false;
-        };
-        self.source.doubt(&real);
-        self.source.ensure(&real);
-        true
-    }
-
-    /// Compares files known in a directory with the disk: those after this name, `most` of them. Returns how many, and the last one.
-    pub(crate) fn compare(
-        &mut self,
-        directory: &Path,
-        after: &OsStr,
-        most: usize,
-        missed: &mut Vec<PathBuf>,
-    ) -> Option<(usize, Box<OsStr>)> {
-        let known = self.directories.get(directory)?;
-        let files = known.files.range::<OsStr, _>((Excluded(after), Unbounded));
-        let files: Vec<_> = files
-            .take(most)
-            .map(|(name, file)| (&**name, file.mark))
-            .collect();
-        let last = Box::from(files.last()?.0);
-        let count = files.len();
-        let mut changed: Vec<Box<OsStr>> = Vec::new();
-        let look = |files: &[(&OsStr, Mark)]| -> Vec<Box<OsStr>> {
-            let mut directory = file::Reader::open(&known.real).ok();
-            let mut is_changed = |name: &OsStr, mark: Mark| {
-                let now = directory.as_mut().and_then(|files| files.stamp(name));
-                mark == Mark::UNSETTLED || now.is_none_or(|now| Mark::of(&now, &self.seed) != mark)
-            };
-            let changed = files.iter().filter(|(name, mark)| is_changed(name, *mark));
-            changed.map(|(name, _)| Box::from(*name)).collect()
-        };
-        bulk::spread(&files, CHUNK, &self.shared.stopping, look, |names| {
-            changed.extend(names);
-        });
-        for name in changed {
-            self.examine(directory, &name, Some(missed));
-        }
-        Some((count, last))
-    }
-
-    /// Opens a directory of the tree for listing, if it still is one; if `quick`, only if its names may have changed since the last time.
-    pub(crate) fn open(
-        &mut self,
-        path: &Path,
-        quick: bool,
-        missed: &mut Vec<PathBuf>,
-    ) -> Option<ReadDir> {
-        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
-            self.examine(parent, name, Some(missed))?;
-        }
-        let known = self.directories.get_mut(path)?;
-        let now = fs::metadata(&known.real).map(|meta| Stamp::from(&meta));
-        let now = now.ok().filter(Stamp::is_settled);
-        if quick && now.is_some() && now == known.listed {
-            return None;
-        }
-        known.listed = now;
-        match fs::read_dir(&known.real) {
-            Ok(listing) => {
-                self.shared.clear_problem(path);
-                Some(listing)
-            }
-            Err(error) => {
-                self.empty(path);
-                self.report(path, self.unreadable(path, error));
-                None
-            }
-        }
-    }
-
-    /// Takes in the names of a directory that are not known yet, out of the next `most` of its listing. Returns how many were listed.
-    pub(crate) fn discover(
-        &mut self,
-        directory: &Path,
-        listing: &mut ReadDir,
-        most: usize,
-    ) -> usize {
-        let Some(known) = self.directories.get_mut(directory) else {
-            return 0;
-        };
-        let (mut files, mut others) = (Vec::new(), Vec::new());
-        let mut listed = 0;
-        for entry in listing.take(most) {
-            // A listing that breaks off leaves out names; the next pass tries again.
-            let Ok(entry) = entry else {
-                known.listed = None;
-                break;
-            };
-            listed += 1;
-            let name = entry.file_name();
-            if ignored(&name) || known.files.contains_key(&*name) {
-                continue;
-            }
-            if entry.file_type().is_ok_and(|kind| kind.is_file()) && !secret(&name) {
-                files.push(name.into_boxed_os_str());
-            } else {
-                others.push(name.into_boxed_os_str());
-            }
-        }
-        others.extend(self.read_all(directory, files));
-        for name in others {
-            self.examine(directory, &name, None);
-        }
-        listed
-    }
-
-    /// Reads many files new to a directory; those that are something else by now are returned.
-    fn read_all(&mut self, directory: &Path, mut names: Vec<Box<OsStr>>) -> Vec<Box<OsStr>> {
-        let Some(known) = self.directories.get_mut(directory) else {
-            return Vec::new();
-        };
-        // Close on disk as a rule, and close in memory from now on.
-        names.sort_unstable();
-        let look = |names: &[Box<OsStr>]| -> Vec<_> {
-            let mut directory = file::Reader::open(&known.real).ok();
-            let mut read = |name: &OsStr| {
-                let (stamp, bytes) = directory.as_mut()?.read(name)?;
-                Some((Mark::of(&stamp, &self.seed), Certificate::parse(bytes)))
-            };
-            names.iter().map(|name| read(name)).collect()
-        };
-        let mut files = Vec::with_capacity(names.len());
-        let mut each = names.iter();
-        bulk::spread(&names, CHUNK, &self.shared.stopping, look, |found| {
-            for (found, name) in found.into_iter().zip(each.by_ref()) {
-                files.push(found.map(|(mark, content)| {
-                    let path = || directory.join(&**name);
-                    self.shared.clear_problem_of(path);
-                    let key = content.as_ref().ok().map(|c| *c.public_key());
-                    match content {
-                        Ok(certificate) => self.holders.hold(path, certificate),
-                        Err(fault) => {
-                            let path = path();
-                            let error = fault.at(&self.root.join(&path));
-                            self.shared.report(&path, error);
-                        }
-                    }
-                    File { mark, key }
-                }));
-            }
-        });
-        let mut others = Vec::new();
-        let files = names
-            .into_iter()
-            .zip(files)
-            .filter_map(|(name, file)| match file {
-                Some(file) => Some((name, file)),
-                None => {
-                    others.push(name);
-                    None
-                }
-            });
-        if known.files.is_empty() {
-            // Packed more tightly than one by one.
-            known.files = files.collect();
-        } else {
-            known.files.extend(files);
-        }
-        others
-    }
-
-    /// Lets go of a name if it still is not there.
-    pub(crate) fn let_go(&mut self, path: &Path) {
-        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
-            self.examine(parent, name, None);
-        }
-    }
-
-    /// Whether nobody needs the outcome any more.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.shared.stopping.load(Ordering::Relaxed)
     }
 
     fn report(&self, path: &Path, error: Error) {
