@@ -11,21 +11,23 @@
 )]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::certificate::{Certificate, SecretCertificate};
 use super::file::{CERTIFICATE_LIMIT, FileProblem};
 use super::hash::Hash;
+use super::keyfile;
 use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
 use super::passwords::PasswordFile;
 use super::zap::{Frames, Metadata};
-use super::zpl::{Document, Node, Writer};
+use super::zpl::{self, Document, Node, Writer};
 use crate::error::Error;
 use crate::socket::Message;
 
@@ -130,6 +132,53 @@ fn saves(result: Result<(), Error>) -> bool {
             false
         }
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// Key files: a file holds what its lines hold one by one, the first of each key; a line that is read has a usable key, and can be written
+/// and read again.
+pub fn keyfile(data: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.0.join("keys");
+    write_private(&path, data);
+    let read = keyfile::read(&path, &AtomicBool::new(false)).unwrap();
+    let mut known: BTreeMap<PublicKey, Certificate> = BTreeMap::new();
+    let mut bad = 0;
+    for line in data
+        .strip_suffix(b"\n")
+        .unwrap_or(data)
+        .split(|&byte| byte == b'\n')
+    {
+        let certificate = match keyfile::parse_line(line) {
+            Ok(Some(certificate)) => certificate,
+            Ok(None) => continue,
+            Err(_) => {
+                bad += 1;
+                continue;
+            }
+        };
+        let key = *certificate.public_key();
+        assert!(key.usable().is_ok());
+        let mut line = key.to_string();
+        for (name, value) in certificate.metadata() {
+            let quote = zpl::quotes(value).expect("what was read can be written");
+            line.push_str(&format!(" {name}={quote}{value}{quote}"));
+        }
+        let again = keyfile::parse_line(line.as_bytes()).unwrap();
+        assert_eq!(again.as_ref(), Some(&certificate));
+        match known.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(certificate);
+            }
+            Entry::Occupied(_) => bad += 1,
+        }
+    }
+    assert_eq!(read.faults.len(), bad.min(1001));
+    assert_eq!(read.keys.len(), known.len());
+    for (key, certificate) in known {
+        let kept = read.keys.get(&key).unwrap();
+        assert_eq!(kept.is_some(), certificate.metadata().next().is_some());
+        assert!(kept.as_ref().is_none_or(|kept| **kept == certificate));
     }
 }
 
@@ -363,8 +412,9 @@ mod tests {
     #[test]
     fn every_kept_input_keeps_the_promises() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, Target); 6] = [
-            ("zpl", zpl),
+        let targets: [(&str, Target); 7] = [
+            ("zpl", super::zpl),
+            ("keyfile", super::keyfile),
             ("certificate", certificate),
             ("keys", keys),
             ("passwords", passwords),

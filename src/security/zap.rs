@@ -307,7 +307,7 @@ impl ZapReply {
 ///
 /// Source: RFC 23/ZMTP, metadata: `*(name-length name value-length value)`, lengths of 1 and 4 bytes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Metadata(pub(super) Vec<u8>);
+pub(crate) struct Metadata(Vec<u8>);
 
 impl Metadata {
     /// As encoded.
