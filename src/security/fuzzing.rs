@@ -161,7 +161,8 @@ pub fn keyfile(data: &[u8]) {
         assert!(key.usable().is_ok());
         let mut line = key.to_string();
         for (name, value) in certificate.metadata() {
-            let quote = zpl::quotes(value).expect("what was read can be written");
+            // What has both kinds of quote was bare, and can be so again; unlike in ZPL, with any `#`.
+            let quote = zpl::quotes(value).unwrap_or_default();
             line.push_str(&format!(" {name}={quote}{value}{quote}"));
         }
         let again = keyfile::parse_line(line.as_bytes()).unwrap();
