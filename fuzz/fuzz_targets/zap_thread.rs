@@ -1,5 +1,5 @@
-//! ZAP messages as `zap` has them, to a running authenticator: none is ever answered with an admission, and the next good request is
-//! served.
+//! ZAP messages, their frames separated by `|`, to a running authenticator: none is ever answered with an admission; an answer goes back by
+//! the way the request came and repeats nothing but its id; and the next good request is served.
 #![no_main]
 
 use ironhouse::Error;
@@ -37,9 +37,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     HOUSE.with(|House { asker, .. }| {
-        asker
-            .send_multipart(data.split(|&byte| byte == b'|'))
-            .unwrap();
+        let given: Vec<&[u8]> = data.split(|&byte| byte == b'|').collect();
+        asker.send_multipart(given.iter().copied()).unwrap();
         asker
             .send_multipart(["", "1.0", "last", "open", "::1", "", "NULL"])
             .unwrap();
@@ -49,7 +48,9 @@ fuzz_target!(|data: &[u8]| {
                 Err(Error::Interrupted) => continue,
                 reply => reply.unwrap(),
             };
-            let [.., version, id, status, _text, user, metadata] = &reply[..] else {
+            let delimiter = reply.iter().position(|frame| frame.is_empty()).unwrap();
+            let (way, reply) = reply.split_at(delimiter + 1);
+            let [version, id, status, _text, user, metadata] = reply else {
                 panic!("{} frames", reply.len());
             };
             assert!(version == b"1.0" && user.is_empty() && metadata.is_empty());
@@ -58,6 +59,8 @@ fuzz_target!(|data: &[u8]| {
                 break;
             }
             assert!(status == b"400");
+            assert!(way.iter().zip(&given).all(|(frame, given)| frame == given));
+            assert!(id == given[delimiter + 2]);
         }
     });
 });

@@ -10,21 +10,24 @@
     clippy::unwrap_used
 )]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::address::{AddressSet, Cidr, PeerAddress};
+use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::certificate::{Certificate, SecretCertificate};
 use super::file::{CERTIFICATE_LIMIT, FileProblem};
+use super::hash::Hash;
+use super::keyfile;
 use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
 use super::passwords::PasswordFile;
 use super::zap::{Frames, Metadata};
-use super::zpl::{Document, Node, Writer};
+use super::zpl::{self, Document, Node, Writer};
 use crate::error::Error;
 use crate::socket::Message;
 
@@ -132,6 +135,54 @@ fn saves(result: Result<(), Error>) -> bool {
     }
 }
 
+/// Key files: a file holds what its lines hold one by one, the first of each key; a line that is read has a usable key, and can be written
+/// and read again.
+pub fn keyfile(data: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.0.join("keys");
+    write_private(&path, data);
+    let read = keyfile::read(&path, &AtomicBool::new(false)).unwrap();
+    let mut known: BTreeMap<PublicKey, Certificate> = BTreeMap::new();
+    let mut bad = 0;
+    for line in data
+        .strip_suffix(b"\n")
+        .unwrap_or(data)
+        .split(|&byte| byte == b'\n')
+    {
+        let certificate = match keyfile::parse_line(line) {
+            Ok(Some(certificate)) => certificate,
+            Ok(None) => continue,
+            Err(_) => {
+                bad += 1;
+                continue;
+            }
+        };
+        let key = *certificate.public_key();
+        assert!(key.usable().is_ok());
+        let mut line = key.to_string();
+        for (name, value) in certificate.metadata() {
+            // What has both kinds of quote was bare, and can be so again; unlike in ZPL, with any `#`.
+            let quote = zpl::quotes(value).unwrap_or_default();
+            line.push_str(&format!(" {name}={quote}{value}{quote}"));
+        }
+        let again = keyfile::parse_line(line.as_bytes()).unwrap();
+        assert_eq!(again.as_ref(), Some(&certificate));
+        match known.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(certificate);
+            }
+            Entry::Occupied(_) => bad += 1,
+        }
+    }
+    assert_eq!(read.faults.len(), bad.min(1001));
+    assert_eq!(read.keys.len(), known.len());
+    for (key, certificate) in known {
+        let kept = read.keys.get(&key).unwrap();
+        assert_eq!(kept.is_some(), certificate.metadata().next().is_some());
+        assert!(kept.as_ref().is_none_or(|kept| **kept == certificate));
+    }
+}
+
 /// Keys as text: what is read is written as it was and is never zero; any 32 bytes survive their text; an error
 /// tells a length or a position, nothing else of the text.
 pub fn keys(data: &[u8]) {
@@ -168,8 +219,8 @@ pub fn keys(data: &[u8]) {
     }
 }
 
-/// Password files: exactly the users of the last good line of each name enter, and each line is either used, blank, a comment or
-/// reported. Hashes are another matter: a line that holds one admits nobody by its own text.
+/// Password files: each change counts at once; exactly the users of the last good line of each name enter, and each line is either used,
+/// blank, a comment or reported. A line that holds a hash admits nobody by its own text.
 pub fn passwords(data: &[u8]) {
     thread_local! {
         static FILE: (Folder, PasswordFile) = {
@@ -180,7 +231,8 @@ pub fn passwords(data: &[u8]) {
             (folder, file)
         };
     }
-    let mut expected: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+    // By name, what stands behind it, and whether that is its password.
+    let mut expected: BTreeMap<&[u8], (&[u8], bool)> = BTreeMap::new();
     let (mut bad, mut hashes) = (0, 0);
     for line in data.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -193,26 +245,21 @@ pub fn passwords(data: &[u8]) {
         };
         let (name, password) = (&line[..at], &line[at + 1..]);
         let fits = |text: &[u8]| (1..=255).contains(&text.len()) && !text.contains(&0);
-        // A hash, which may be good or bad, or a password that looks like one.
-        let hash = password.starts_with(b"$");
+        let hash = Hash::is_meant(password);
         let good = fits(name) && !hash && fits(password);
         hashes += usize::from(hash);
         bad += usize::from(!good && !hash);
-        expected.insert(name, good.then_some(password));
+        expected.insert(name, (password, good));
     }
     FILE.with(|(folder, file)| {
         write_private(&folder.0.join("passwords"), data);
         let problems = file.problems().len();
         assert!((bad..=bad + hashes).contains(&problems), "{problems}");
-        for (&name, &password) in &expected {
-            match password {
-                Some(password) => {
-                    assert!(file.check(name, password));
-                    assert!(!file.check(name, &password[1..]));
-                    assert!(!file.check(name, &[password, b"\0"].concat()));
-                }
-                None => assert!(!file.check(name, b"$argon2")),
-            }
+        // Each check reads the file anew, as young as it is.
+        for (&name, &(password, good)) in expected.iter().take(16) {
+            assert_eq!(file.check(name, password), good);
+            assert!(!file.check(name, password.get(1..).unwrap_or_default()));
+            assert!(!file.check(name, &[password, b"\0"].concat()));
             assert!(!file.check(name, b""));
         }
         assert!(!file.check(b"", data));
@@ -236,20 +283,33 @@ pub fn addresses(data: &[u8]) {
         PeerAddress::Unknown(text) => assert_eq!(format!("{text:?}"), shown),
     }
 
-    let block: Cidr = match rule.parse() {
-        Ok(block) => block,
+    let rule: AddressRule = match rule.parse() {
+        Ok(rule) => rule,
         Err(error) => return assert!(!error.to_string().contains(char::is_control)),
     };
-    let shown = block.to_string();
-    assert_eq!(shown.parse::<Cidr>().unwrap(), block);
+    let shown = rule.to_string();
+    assert_eq!(shown.parse::<AddressRule>().unwrap(), rule);
+    let mut set = AddressSet::new();
+    assert!(set.insert(rule) && !set.insert(rule));
+    assert!(set.iter().eq([rule]));
+    let named = set.contains(&peer);
+    assert_eq!(set.matching(&peer), named.then_some(rule));
+    let block = match (rule, &peer) {
+        (AddressRule::Ip(block), _) => block,
+        (AddressRule::User(id), PeerAddress::Ipc { uid, .. }) => {
+            return assert_eq!(named, id == *uid);
+        }
+        (AddressRule::Group(id), PeerAddress::Ipc { gid, .. }) => {
+            return assert_eq!(named, id == *gid);
+        }
+        _ => return assert!(!named),
+    };
     let base = shown.split('/').next().unwrap_or_default();
     let base: IpAddr = base.parse().unwrap();
     assert!(block.contains(base));
-    let mut set = AddressSet::new();
-    set.extend([block]);
     assert!(set.contains(&PeerAddress::parse(&base.to_string())));
     let inside = peer.ip().is_some_and(|address| block.contains(address));
-    assert_eq!(set.contains(&peer), inside);
+    assert_eq!(named, inside);
     if let Some(IpAddr::V4(address)) = peer.ip() {
         let mapped = address.to_ipv6_mapped();
         assert_eq!(block.contains(mapped.into()), inside);
@@ -260,8 +320,8 @@ pub fn addresses(data: &[u8]) {
     }
 }
 
-/// ZAP messages, their frames separated by `|`: a request that is read is what its frames say; metadata that are taken are encoded
-/// as libzmq decodes them.
+/// ZAP messages as a ROUTER has them, their frames separated by `|`: a request that is read is what its frames say; metadata that are
+/// taken are encoded as libzmq decodes them. What is answered, the target `zap_thread` sees.
 pub fn zap(data: &[u8]) {
     let given: Vec<&[u8]> = data.split(|&byte| byte == b'|').collect();
     let message = || given.iter().map(|&frame| Message::from(frame)).collect();
@@ -353,8 +413,9 @@ mod tests {
     #[test]
     fn every_kept_input_keeps_the_promises() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, Target); 6] = [
-            ("zpl", zpl),
+        let targets: [(&str, Target); 7] = [
+            ("zpl", super::zpl),
+            ("keyfile", super::keyfile),
             ("certificate", certificate),
             ("keys", keys),
             ("passwords", passwords),
