@@ -401,6 +401,7 @@ mod tests {
     use super::*;
     use crate::security::file::FileKind;
     use crate::security::hash::HashProblem;
+    use crate::security::hash::TAKEN;
     use crate::security::keys::PasswordProblem;
 
     fn write(path: &Path, content: impl AsRef<[u8]>) {
@@ -589,25 +590,25 @@ mod tests {
         }
     }
 
-    /// The least time that a check takes.
-    fn time(users: &PasswordFile, name: &str) -> Duration {
-        let times = (0..5).map(|_| {
-            let start = Instant::now();
+    #[test]
+    fn any_name_costs_one_hash_where_there_are_hashes() {
+        let (_folder, _, users) = file(format!("hashed={QUICK}\nplain=secret\n"));
+        for name in ["hashed", "plain", "unknown", ""] {
+            let before = TAKEN.get();
             assert!(!users.check(name.as_bytes(), b"wrong"));
-            start.elapsed()
-        });
-        times.min().unwrap()
+            assert_eq!(TAKEN.get() - before, 1, "{name}");
+        }
+        let before = TAKEN.get();
+        assert!(users.check(b"plain", b"secret"));
+        assert_eq!(TAKEN.get() - before, 1);
     }
 
     #[test]
-    fn any_name_costs_a_hash_where_there_are_hashes() {
-        let own = PasswordFile::hash(&Password::new("own").unwrap()).unwrap();
-        let (_folder, _, users) = file(format!("hashed={own}\nplain=secret\n"));
-        let known = time(&users, "hashed");
-        // A comparison alone takes a thousandth.
-        for name in ["plain", "unknown", ""] {
-            assert!(time(&users, name) > known / 4, "{name}: {known:?}");
-        }
+    fn no_name_costs_a_hash_where_there_are_none() {
+        let (_folder, _, users) = file("plain=secret\n");
+        let before = TAKEN.get();
+        assert!(!users.check(b"plain", b"wrong") && !users.check(b"unknown", b"wrong"));
+        assert_eq!(TAKEN.get(), before);
     }
 
     #[test]
