@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod context;
+pub(crate) mod fd;
 pub(crate) mod message;
 pub(crate) mod os;
 pub(crate) mod poll;

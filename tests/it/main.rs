@@ -17,6 +17,7 @@ mod options;
 mod os;
 mod patterns;
 mod policy;
+mod revoke;
 mod secrets;
 mod shutdown;
 mod socket;
