@@ -48,16 +48,17 @@ pub struct ConnectedPeer {
     pub address: PeerAddress,
     /// When the connection was accepted.
     pub since: SystemTime,
-    /// Who it is. More than one where several peers shook hands from one address at the same time, so that only a message of
-    /// the connection could tell which of them it is.
+    /// Who it is, or who it may be where several peers shook hands from one address at the same time.
     pub candidates: Vec<PeerIdentity>,
+    /// Whether it is known to be one of the candidates. If not, it may as well be a connection that is not admitted yet.
+    pub admitted: bool,
 }
 
 impl ConnectedPeer {
     /// Who it is, where that is certain.
     pub fn identity(&self) -> Option<&PeerIdentity> {
         match &self.candidates[..] {
-            [one] => Some(one),
+            [one] if self.admitted => Some(one),
             _ => None,
         }
     }
@@ -189,10 +190,14 @@ impl Peers {
         let arrivals = domains.get_mut(&domain)?;
         arrivals.make_room(&domain, sockets);
         let waiting = arrivals.waiting.entry(request.address.clone()).or_default();
-        let before = waiting.len();
-        waiting.retain(|earlier| earlier.waits(&domain, sockets));
+        if waiting.len().is_power_of_two() {
+            let before = waiting.len();
+            let earliest = earliest(sockets, &domain, &request.address);
+            waiting.retain(|earlier| earlier.waits(earliest));
+            arrivals.count -= before - waiting.len();
+        }
         waiting.push(admission);
-        arrivals.count = arrivals.count + waiting.len() - before;
+        arrivals.count += 1;
         Some(number)
     }
 
@@ -334,8 +339,9 @@ impl Arrivals {
         if self.count < 64 || (!self.count.is_power_of_two() && self.count < LIMIT) {
             return;
         }
-        self.waiting.retain(|_, admissions| {
-            admissions.retain(|admission| admission.waits(domain, sockets));
+        self.waiting.retain(|address, admissions| {
+            let earliest = earliest(sockets, domain, address);
+            admissions.retain(|admission| admission.waits(earliest));
             !admissions.is_empty()
         });
         self.count = self.waiting.values().map(Vec::len).sum();
@@ -367,22 +373,28 @@ impl Admission {
         }
     }
 
-    /// Whether a connection may still be matched with it.
-    fn waits(&self, domain: &Arc<str>, sockets: &HashMap<u64, Watched>) -> bool {
-        self.time.elapsed() < LAG
-            || sockets
-                .values()
-                .filter(|socket| socket.domain == *domain)
-                .flat_map(|socket| {
-                    [&self.address, &unknown()]
-                        .into_iter()
-                        .filter_map(|address| socket.arriving.get(address))
-                        .flatten()
-                        .filter_map(|fd| socket.connections.get(fd))
-                        .collect::<Vec<_>>()
-                })
-                .any(|entry| entry.may_be(self))
+    /// Whether a connection may still be matched with it, of those that wait at its address since `earliest`.
+    fn waits(&self, earliest: Option<Instant>) -> bool {
+        self.time.elapsed() < LAG || earliest.is_some_and(|reported| reported < self.time + LAG)
     }
+}
+
+/// Since when a connection from `address` waits to be matched with an admission of `domain`.
+fn earliest(
+    sockets: &HashMap<u64, Watched>,
+    domain: &Arc<str>,
+    address: &PeerAddress,
+) -> Option<Instant> {
+    sockets
+        .values()
+        .filter(|socket| socket.domain == *domain)
+        .flat_map(|socket| {
+            let here = socket.arriving.get(address).into_iter();
+            here.chain(socket.arriving.get(&unknown()))
+                .flatten()
+                .filter_map(|fd| Some(socket.connections.get(fd)?.reported))
+        })
+        .min()
 }
 
 impl Watched {
@@ -459,6 +471,7 @@ impl Entry {
             address: self.address.clone(),
             since: self.since,
             candidates,
+            admitted: matches!(self.who, Who::Admitted(_)),
         })
     }
 }
@@ -554,6 +567,177 @@ impl fmt::Display for PeerIdentity {
             Self::Anonymous => f.write_str("anonymous"),
             Self::Key(key) => key.fmt(f),
             Self::User(name) | Self::Principal(name) => name.escape_debug().fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::fs::File;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn peers() -> Arc<Peers> {
+        Peers::new(RevocationScope::Address, Arc::new(Audit::new()))
+    }
+
+    fn address(n: u8) -> PeerAddress {
+        PeerAddress::parse(&format!("192.0.2.{n}"))
+    }
+
+    fn admit(peers: &Peers, at: u8, key: u8) -> u64 {
+        let request = ZapRequest {
+            domain: Some("d"),
+            address: address(at),
+            credential: Credential::Curve(PublicKey::from_bytes([key; 32])),
+        };
+        peers.admit(&request).unwrap()
+    }
+
+    #[test]
+    fn a_number_that_is_used_anew_is_not_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let number = server.as_raw_fd();
+        let peers = peers();
+        let (watch, _) = peers.watch("d".into());
+        let identity = identity_of(number);
+        peers
+            .state()
+            .arrived(watch.id, number, address(1), identity);
+        let live = |peers: &Peers| {
+            let state = peers.state();
+            let entry = &state.sockets[&watch.id].connections[&number];
+            entry.live(number).is_some()
+        };
+        assert!(live(&peers));
+        // The number goes to a connection of the same two ends' kind, and to a file.
+        let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        for thing in [
+            std::os::fd::OwnedFd::from(other),
+            File::open("/dev/null").unwrap().into(),
+        ] {
+            let entry_number = thing.as_raw_fd();
+            let state = peers.state();
+            let entry = &state.sockets[&watch.id].connections[&number];
+            assert!(entry.live(entry_number).is_none());
+        }
+        drop(server);
+        assert!(!live(&peers));
+        peers.state().forget_the_dead();
+        assert!(peers.state().sockets[&watch.id].connections.is_empty());
+    }
+
+    #[test]
+    fn admissions_that_nobody_claims_do_not_pile_up() {
+        let peers = peers();
+        let (_watch, _) = peers.watch("d".into());
+        for n in 0..3 * LIMIT {
+            admit(&peers, n as u8, n as u8);
+        }
+        let state = peers.state();
+        let arrivals = &state.domains["d"];
+        assert!(arrivals.count <= LIMIT && arrivals.incomplete);
+        assert_eq!(
+            arrivals.count,
+            arrivals.waiting.values().map(Vec::len).sum::<usize>()
+        );
+    }
+
+    /// What a monitor reports.
+    enum Report {
+        Accepted(i32, u8),
+        Succeeded,
+        Disconnected(i32),
+    }
+
+    /// A connection as it really is.
+    struct Real {
+        socket: usize,
+        fd: i32,
+        at: u8,
+        key: u8,
+        admission: Option<u64>,
+        succeeded: bool,
+    }
+
+    proptest! {
+        /// However connections come, go and overlap, and however late monitors are: whose a connection is, is among those it may be,
+        /// and who is named for certain is the one.
+        #[test]
+        fn a_connection_is_never_taken_for_somebody_else(
+            steps in prop::collection::vec((0..5u8, 0..2u8, 0..3u8, any::<prop::sample::Index>()), 1..120),
+        ) {
+            let peers = peers();
+            let watches = [peers.watch("d".into()).0, peers.watch("d".into()).0];
+            let mut reports = [VecDeque::new(), VecDeque::new()];
+            let mut real: Vec<Real> = Vec::new();
+            let read = |socket: usize, report: Report| {
+                let id = watches[socket].id;
+                let mut state = peers.state();
+                match report {
+                    Report::Accepted(fd, at) => state.arrived(id, fd, address(at), None),
+                    Report::Succeeded => state.succeeded(id),
+                    Report::Disconnected(fd) => {
+                        state.sockets.get_mut(&id).unwrap().remove(fd);
+                    }
+                }
+            };
+            for (step, socket, who, index) in steps {
+                let socket = usize::from(socket);
+                match step {
+                    // Connects: three peers, two of them from one address.
+                    0 => {
+                        let fd = (0..).find(|fd| real.iter().all(|r| r.fd != *fd)).unwrap();
+                        let at = who / 2;
+                        reports[socket].push_back(Report::Accepted(fd, at));
+                        real.push(Real { socket, fd, at, key: who, admission: None, succeeded: false });
+                    }
+                    // Goes on in its handshake.
+                    1 | 2 if !real.is_empty() => {
+                        let at = index.index(real.len());
+                        let one = &mut real[at];
+                        if one.admission.is_none() {
+                            one.admission = Some(admit(&peers, one.at, one.key));
+                        } else if !one.succeeded {
+                            one.succeeded = true;
+                            reports[one.socket].push_back(Report::Succeeded);
+                        }
+                    }
+                    3 if !real.is_empty() => {
+                        let gone = real.swap_remove(index.index(real.len()));
+                        reports[gone.socket].push_back(Report::Disconnected(gone.fd));
+                    }
+                    _ => {
+                        if let Some(report) = reports[socket].pop_front() {
+                            read(socket, report);
+                        }
+                    }
+                }
+            }
+            for (socket, reports) in reports.into_iter().enumerate() {
+                reports.into_iter().for_each(|report| read(socket, report));
+            }
+            let state = peers.state();
+            let arrivals = state.domains.get("d");
+            for one in &real {
+                let entry = &state.sockets[&watches[one.socket].id].connections[&one.fd];
+                if let Some(number) = one.admission {
+                    prop_assert!(entry.candidates(arrivals).any(|a| a.number == number));
+                }
+                if let Some(peer) = entry.describe("d", arrivals) {
+                    if let Some(identity) = peer.identity() {
+                        prop_assert!(one.succeeded);
+                        prop_assert_eq!(identity, &PeerIdentity::Key(PublicKey::from_bytes([one.key; 32])));
+                    }
+                }
+            }
         }
     }
 }

@@ -71,6 +71,10 @@ impl Peers {
                 }
             }
         }
+        for (name, arrivals) in domains.iter_mut() {
+            let waits = |s: &Watched| s.domain == *name && !s.arriving.is_empty();
+            arrivals.incomplete &= sockets.values().any(waits);
+        }
         if fresh {
             for socket in sockets.values_mut() {
                 let arrivals = domains.get(&socket.domain);

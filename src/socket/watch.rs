@@ -45,8 +45,11 @@ impl Socket {
     /// As `recv_any`, but passes over messages of peers that are no longer admitted.
     pub(super) fn recv_admitted(&self, watched: &Watched, flags: i32) -> Result<Message> {
         let within = watched.within.get();
-        let received = match watched.next.take().filter(|_| within) {
+        let received = match watched.next.take() {
             Some(next) => Ok(next),
+            None if !within && watched.alarm.load(Ordering::Relaxed) => {
+                self.recv_alarmed(watched, flags)
+            }
             None => self.recv_any(flags),
         };
         if let Ok(frame) = &received {
@@ -66,15 +69,7 @@ impl Socket {
         flags: i32,
     ) -> Result<Message> {
         loop {
-            let frame = match received {
-                Ok(frame) => frame,
-                Err(error) => {
-                    if matches!(error, Error::Again) {
-                        watched.watch.drained();
-                    }
-                    return Err(error);
-                }
-            };
+            let frame = received?;
             // A ROUTER that was polled makes the routing id itself, without properties: the next frame has them.
             let next = match frame.source() {
                 None if frame.more() => Some(self.recv_here()?),
@@ -97,8 +92,17 @@ impl Socket {
                 let mut empty = RawMessage::new(self.raw.api());
                 self.raw.send(&mut empty, DONTWAIT)?;
             }
-            received = self.recv_any(flags);
+            received = self.recv_alarmed(watched, flags);
         }
+    }
+
+    /// As `recv_any`, but notices when there is nothing to receive, even if it then waits.
+    fn recv_alarmed(&self, watched: &Watched, flags: i32) -> Result<Message> {
+        match self.recv_any(flags | DONTWAIT) {
+            Err(Error::Again) => watched.watch.drained(),
+            received => return received,
+        }
+        self.recv_any(flags)
     }
 
     /// A frame behind another: libzmq delivers messages whole, so it is here.

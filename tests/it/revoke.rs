@@ -428,12 +428,10 @@ fn peers_that_cannot_be_told_apart_are_put_out_by_the_scope() {
                         Err(Error::Again) => {}
                         other => panic!("{other:?}"),
                     }
-                    match events.next(Some(Duration::from_millis(5))) {
-                        Some(AuditEvent::Closed(peer)) => {
-                            assert_eq!(peer.identity(), bad.identity().as_ref());
-                            break;
-                        }
-                        _ => {}
+                    let event = events.next(Some(Duration::from_millis(5)));
+                    if let Some(AuditEvent::Closed(peer)) = event {
+                        assert_eq!(peer.identity(), bad.identity().as_ref());
+                        break;
                     }
                     assert!(start.elapsed() < SOON / 2);
                 }
