@@ -45,12 +45,13 @@ impl Socket {
     /// As `recv_any`, but passes over messages of peers that are no longer admitted.
     pub(super) fn recv_admitted(&self, watched: &Watched, flags: i32) -> Result<Message> {
         let within = watched.within.get();
-        let received = match watched.next.take() {
-            Some(next) => Ok(next),
-            None if !within && watched.alarm.load(Ordering::Relaxed) => {
-                self.recv_alarmed(watched, flags)
-            }
-            None => self.recv_any(flags),
+        let received = if within {
+            let next = watched.next.take();
+            next.map_or_else(|| self.recv_any(flags), Ok)
+        } else if watched.alarm.load(Ordering::Relaxed) {
+            self.recv_alarmed(watched, flags)
+        } else {
+            self.recv_any(flags)
         };
         if let Ok(frame) = &received {
             watched.within.set(frame.more());
@@ -97,6 +98,7 @@ impl Socket {
     }
 
     /// As `recv_any`, but notices when there is nothing to receive, even if it then waits.
+    #[cold]
     fn recv_alarmed(&self, watched: &Watched, flags: i32) -> Result<Message> {
         match self.recv_any(flags | DONTWAIT) {
             Err(Error::Again) => watched.watch.drained(),

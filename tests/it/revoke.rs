@@ -394,6 +394,58 @@ fn what_a_revoked_peer_sent_before_is_not_received_after() {
 }
 
 #[test]
+fn a_receive_that_waits_gets_the_next_message_of_somebody_else() {
+    within(SOON, || {
+        let server = Server::new();
+        let socket = server
+            .context
+            .socket(SocketType::Pull)
+            .secure(CurveServer::new(&server.certificate, &server.domain))
+            .open()
+            .unwrap();
+        let endpoint = socket.bind(&endpoint("tcp")).unwrap();
+        let [bad, good] = [(); 2].map(|()| server.client(SocketType::Push));
+        bad.connect(&endpoint);
+        good.connect(&endpoint);
+        server.wait_for_peers(|keys| keys == [bad.key, good.key]);
+        let receiver = std::thread::spawn(move || [(); 2].map(|()| socket.recv().unwrap()));
+        good.socket.send("before").unwrap();
+        server.authenticator.revoke(&bad.key);
+        bad.wait_until_out();
+        good.socket.send("after").unwrap();
+        assert_eq!(receiver.join().unwrap(), ["before", "after"]);
+    });
+}
+
+#[test]
+fn frames_received_one_by_one_stay_together() {
+    within(SOON, || {
+        let server = Server::new();
+        let (socket, endpoint) = server.open(SocketType::Router, "tcp");
+        let [bad, good] = [(); 2].map(|()| server.client(SocketType::Dealer));
+        bad.connect(&endpoint);
+        good.connect(&endpoint);
+        server.wait_for_peers(|keys| keys == [bad.key, good.key]);
+        good.socket.send_multipart(["1", "2", "3"]).unwrap();
+        let start = Instant::now();
+        while socket.get(options::EVENTS).unwrap() & 1 == 0 {
+            assert!(start.elapsed() < SOON / 2);
+        }
+        server.authenticator.revoke(&bad.key);
+        bad.wait_until_out();
+        // The alarm is up, and the routing id came without properties.
+        let id = socket.recv().unwrap();
+        assert!(id.more());
+        good.socket.send_multipart(["4"]).unwrap();
+        for (text, more) in [("1", true), ("2", true), ("3", false)] {
+            let frame = socket.recv().unwrap();
+            assert!(frame == text && frame.more() == more, "{text}");
+        }
+        wait_for_exchange(&socket, &good);
+    });
+}
+
+#[test]
 fn peers_that_cannot_be_told_apart_are_put_out_by_the_scope() {
     for scope in [
         RevocationScope::Address,
