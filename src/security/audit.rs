@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
+use super::peers::ConnectedPeer;
 use super::zap::{Frames, StatusCode, ZapMechanism, ZapProblem};
 use crate::fanout::{Fanout, Tap};
 
@@ -15,6 +16,8 @@ pub enum AuditEvent {
     Decision(Decision),
     /// It got a message that is no ZAP request, and admitted nobody.
     Malformed(ZapProblem),
+    /// It closed a connection because a peer is no longer admitted: this one, or where it lists several candidates, one of them.
+    Closed(ConnectedPeer),
     /// Its thread ended though it is still needed: every later handshake is refused by libzmq.
     HandlerDied,
 }
@@ -57,6 +60,8 @@ pub enum Reason {
     WrongPassword,
     /// The domain has no policy, and the fallback refuses.
     UnknownDomain,
+    /// Its key was [revoked](super::Authenticator::revoke).
+    Revoked,
     /// The application's callback refused it.
     CallbackRefused,
     /// The application's callback asked it to try again.
@@ -87,6 +92,7 @@ impl fmt::Display for Reason {
             Reason::UnknownKey => "no certificate with this key",
             Reason::WrongPassword => "unknown user or wrong password",
             Reason::UnknownDomain => "no policy for this domain",
+            Reason::Revoked => "its key was revoked",
             Reason::CallbackRefused => "refused by the application",
             Reason::CallbackDeferred => "deferred by the application",
             Reason::CallbackFailed => "the application failed to decide",
@@ -107,6 +113,15 @@ impl fmt::Display for AuditEvent {
         match self {
             AuditEvent::Decision(decision) => decision.fmt(f),
             AuditEvent::Malformed(problem) => write!(f, "ignored {problem}"),
+            AuditEvent::Closed(peer) => {
+                let address = peer.address.to_string();
+                write!(f, "CLOSED {} in {:?}", address.escape_debug(), peer.domain)?;
+                let mut word = " as";
+                peer.candidates.iter().try_for_each(|identity| {
+                    write!(f, "{} {identity}", std::mem::replace(&mut word, " or"))
+                })?;
+                f.write_str(": no longer admitted")
+            }
             AuditEvent::HandlerDied => {
                 f.write_str("the authenticator's thread died: every handshake is refused now")
             }

@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::address::PeerAddress;
 use super::audit::AuditEvents;
 use super::explain::Explanation;
 use super::handler::{Handler, Limits};
+use super::keys::PublicKey;
+use super::peers::{ConnectedPeer, SocketWatch};
 use super::policy::Policy;
+use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};
 use crate::error::{Error, Result};
 use crate::socket::Context;
@@ -50,12 +54,17 @@ impl Authenticator {
             limits: Limits {
                 deadline: DEADLINE,
                 threads: THREADS,
+                scope: RevocationScope::default(),
             },
         }
     }
 
     /// Sets the policy of the domain `name`, and answers the domain to secure sockets with. An earlier policy is replaced, for its
-    /// sockets too; connections that stand are not judged anew. In force when this returns.
+    /// sockets too. In force when this returns.
+    ///
+    /// Peers that are connected and that the new policy refuses are put out moments later: by address, by mechanism, by key. Not judged
+    /// anew are passwords, which are not kept, and keys that a callback admitted, which is not asked again: put those out by
+    /// [`revoke`](Self::revoke).
     ///
     /// # Errors
     /// [`Error::InvalidDomain`] unless the name is 1 to 255 ASCII characters, none of them a control character.
@@ -76,6 +85,35 @@ impl Authenticator {
     /// Sets the policy of all domains that have none, as that of sockets opened by other means than this library. In force when this returns.
     pub fn set_fallback(&self, policy: Policy) {
         self.0.shared().set_fallback(policy);
+    }
+
+    /// Refuses `key` from now on in every domain, whatever its policy or store says, until [`unrevoke`](Self::unrevoke); and closes its
+    /// connections.
+    ///
+    /// The next handshake after the return is refused (status 400). Connections to sockets of this library are closed moments later, and
+    /// what the peer sent and the program did not receive by then is dropped; whom else that may hit, the
+    /// [scope](AuthenticatorBuilder::revocation) says. A receive that waits goes on waiting when all there is was dropped: after a poll, use
+    /// [`try_recv`](crate::Socket::try_recv).
+    ///
+    /// The same becomes of the connections of a key whose certificate leaves its store, and of peers that a new policy refuses, as long
+    /// as they are refused.
+    ///
+    /// Not closed are connections that the server itself made ([`connect`](crate::Socket::connect)), from which messages are dropped just
+    /// the same, and those of sockets that were opened by other means than this library. A [`proxy`](crate::socket::proxy) reads messages
+    /// by itself: it passes on what was received before a connection was closed.
+    pub fn revoke(&self, key: &PublicKey) {
+        self.0.shared().revoke(*key);
+    }
+
+    /// Takes back [`revoke`](Self::revoke): policies decide on `key` again. Whether it was revoked.
+    pub fn unrevoke(&self, key: &PublicKey) -> bool {
+        self.0.shared().unrevoke(key)
+    }
+
+    /// Who is connected to the secured sockets of this library, oldest first; who connects or leaves at this moment may be missing or
+    /// listed.
+    pub fn peers(&self) -> Vec<ConnectedPeer> {
+        self.0.shared().peers.connected()
     }
 
     /// What would become of a peer, and by which rules: without a handshake, by the code that decides in earnest.
@@ -129,6 +167,12 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// What is closed where a revoked peer's connection cannot be told from others; [`RevocationScope::Address`] unless set.
+    pub fn revocation(mut self, scope: RevocationScope) -> Self {
+        self.limits.scope = scope;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -146,15 +190,20 @@ impl Domain {
         &self.name
     }
 
-    /// Replaces the policy. In force when this returns; connections that stand are not judged anew.
+    /// Replaces the policy, as [`Authenticator::domain`] does.
     pub fn set_policy(&self, policy: Policy) {
         self.handler.shared().set_domain(self.name.clone(), policy);
     }
 
     /// Replaces the policy by what `change` makes of the one in force, which nobody else changes meanwhile: so rules can be added
-    /// and removed one by one. In force when this returns. `change` must not use the authenticator.
+    /// and removed one by one. In force when this returns, also for those who are connected. `change` must not use the authenticator.
     pub fn update(&self, change: impl FnOnce(Policy) -> Policy) {
         self.handler.shared().update_domain(&self.name, change);
+    }
+
+    /// A watch over one more socket of the domain, and what says when its messages must be looked at.
+    pub(super) fn watch(&self) -> (SocketWatch, Arc<AtomicBool>) {
+        self.handler.shared().peers.watch(self.name.clone())
     }
 
     /// The context whose sockets the authenticator guards.

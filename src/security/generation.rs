@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::certificate::Certificate;
 use super::keys::PublicKey;
@@ -151,11 +151,14 @@ impl Builder {
 }
 
 /// The generation in force. Its lock is held for the time of one look-up or one pointer swap, never for disk work.
-pub(crate) struct Current(RwLock<Arc<KeyMap>>);
+pub(crate) struct Current(RwLock<Arc<KeyMap>>, Mutex<Vec<Hook>>);
+
+/// Called after each change, by whoever made it, as long as its owner lives; must be quick.
+pub(crate) type Hook = Weak<dyn Fn() + Send + Sync>;
 
 impl Current {
     pub(crate) fn new() -> Self {
-        Self(RwLock::new(Arc::new(KeyMap::new())))
+        Self(RwLock::new(Arc::new(KeyMap::new())), Mutex::default())
     }
 
     /// The generation in force now; later changes do not touch it.
@@ -184,13 +187,33 @@ impl Current {
             next,
         );
         drop(old);
+        self.changed();
     }
 
     /// Changes the generation in force in one step; for writers that do no disk work.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut KeyMap) -> T) -> T {
-        change(Arc::make_mut(
+        let result = change(Arc::make_mut(
             &mut *self.0.write().unwrap_or_else(PoisonError::into_inner),
-        ))
+        ));
+        self.changed();
+        result
+    }
+
+    /// Calls `hook` after each change from now on.
+    pub(crate) fn hook(&self, hook: &Hook) {
+        let mut hooks = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        hooks.retain(|known| known.strong_count() > 0);
+        if !hooks.iter().any(|known| known.ptr_eq(hook)) {
+            hooks.push(hook.clone());
+        }
+    }
+
+    fn changed(&self) {
+        let hooks: Vec<_> = {
+            let hooks = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+            hooks.iter().filter_map(Weak::upgrade).collect()
+        };
+        hooks.iter().for_each(|hook| hook());
     }
 }
 

@@ -1,22 +1,26 @@
 //! The ZAP thread: reads requests, decides what memory decides, hands on what may block, and answers in the order in which
 //! decisions end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use super::audit::{Audit, AuditEvent, Reason};
 use super::explain::{Explanation, PolicySource, Trace as _};
+use super::keys::PublicKey;
+use super::peers::Peers;
 use super::pending::Pending;
 use super::policy::{Judgement, Policy, Question, Rule};
+use super::revoke::RevocationScope;
 use super::store::CertificateStore;
 use super::verdict::Outcome;
 use super::workers::Workers;
-use super::zap::{Frames, StatusCode, ZapReply, ZapRequest};
+use super::zap::{Credential, Frames, StatusCode, ZapReply, ZapRequest};
 use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::socket::{Context, Message, Socket, SocketType, options};
@@ -41,9 +45,12 @@ pub(crate) struct Handler {
 /// What the handler's owners and its thread share.
 pub(crate) struct Shared {
     policies: RwLock<Policies>,
-    pub(crate) audit: Audit,
+    pub(crate) audit: Arc<Audit>,
+    pub(super) peers: Arc<Peers>,
     inbox: Inbox,
     limits: Limits,
+    /// Called by the stores that policies use.
+    store_changed: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// How long and how wide decisions may be.
@@ -53,18 +60,24 @@ pub(crate) struct Limits {
     pub(crate) deadline: Duration,
     /// Most callbacks at a time.
     pub(crate) threads: usize,
+    /// What is closed where a revoked peer's connection cannot be told from others.
+    pub(crate) scope: RevocationScope,
 }
 
 #[derive(Default)]
 struct Policies {
     domains: HashMap<Arc<str>, Arc<Policy>>,
     fallback: Option<Arc<Policy>>,
+    /// Refused whatever the policies say.
+    revoked: HashSet<PublicKey>,
 }
 
 /// What other threads have for the ZAP thread.
 struct Inbox {
     notes: Mutex<Vec<Note>>,
     wake: UnixStream,
+    /// Whether a note to judge anew is on its way.
+    anew: AtomicBool,
 }
 
 enum Note {
@@ -72,6 +85,8 @@ enum Note {
     Decided(u64, Outcome),
     /// The stores that did not know this request's key are current now, or (false) ended.
     Current(u64, bool),
+    /// Policies, stores or revocations have changed.
+    JudgeAnew,
     /// A test wants to see what becomes of a dead thread.
     Crash,
 }
@@ -90,14 +105,25 @@ impl Handler {
         })?;
         let (stop, stopped) = pair()?;
         let (wake, woken) = pair()?;
-        let shared = Arc::new(Shared {
-            policies: RwLock::default(),
-            audit: Audit::new(),
-            inbox: Inbox {
-                notes: Mutex::default(),
-                wake,
-            },
-            limits,
+        let audit = Arc::new(Audit::new());
+        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
+            let weak = weak.clone();
+            Shared {
+                policies: RwLock::default(),
+                peers: Peers::new(limits.scope, audit.clone()),
+                audit,
+                inbox: Inbox {
+                    notes: Mutex::default(),
+                    wake,
+                    anew: AtomicBool::new(false),
+                },
+                limits,
+                store_changed: Arc::new(move || {
+                    if let Some(shared) = weak.upgrade() {
+                        shared.judge_anew();
+                    }
+                }),
+            }
         });
         let zap = Zap {
             socket,
@@ -107,6 +133,8 @@ impl Handler {
             workers: Workers::new(limits.threads, limits.deadline),
             pending: Pending::new(limits.deadline),
             spare: Vec::new(),
+            anew: false,
+            rest: Instant::now(),
         };
         let thread = os::spawn("ironhouse-zap", move || zap.run())?;
         Ok(Self {
@@ -135,6 +163,10 @@ impl Drop for Handler {
     }
 }
 
+fn revoked() -> Outcome {
+    Outcome::refused(StatusCode::AuthenticationFailure, Reason::Revoked)
+}
+
 fn pair() -> Result<(UnixStream, UnixStream)> {
     let pair = UnixStream::pair().and_then(|(ours, theirs)| {
         ours.set_nonblocking(true)?;
@@ -150,31 +182,83 @@ fn pair() -> Result<(UnixStream, UnixStream)> {
 impl Shared {
     /// In force for every request that the thread reads after this returns.
     pub(crate) fn set_domain(&self, name: Arc<str>, policy: Policy) {
-        let replaced = self.write().domains.insert(name, Arc::new(policy));
+        let replaced = self.change(|policies| {
+            self.follow(&policy);
+            policies.domains.insert(name, Arc::new(policy))
+        });
         // Without the lock: what a callback owns may use the authenticator when it is dropped.
         drop(replaced);
     }
 
     /// The same, made from the policy that is in force, which nobody else changes meanwhile.
     pub(crate) fn update_domain(&self, name: &str, change: impl FnOnce(Policy) -> Policy) {
-        let mut policies = self.write();
-        let replaced = policies.domains.get_mut(name).map(|policy| {
-            let changed = Arc::new(change(Policy::clone(policy)));
-            std::mem::replace(policy, changed)
+        let replaced = self.change(|policies| {
+            policies.domains.get_mut(name).map(|policy| {
+                let changed = Arc::new(change(Policy::clone(policy)));
+                self.follow(&changed);
+                std::mem::replace(policy, changed)
+            })
         });
-        drop(policies);
         drop(replaced);
     }
 
     pub(crate) fn set_fallback(&self, policy: Policy) {
-        let replaced = self.write().fallback.replace(Arc::new(policy));
+        let replaced = self.change(|policies| {
+            self.follow(&policy);
+            policies.fallback.replace(Arc::new(policy))
+        });
         drop(replaced);
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Policies> {
-        self.policies
+    pub(crate) fn revoke(&self, key: PublicKey) {
+        self.change(|policies| policies.revoked.insert(key));
+    }
+
+    pub(crate) fn unrevoke(&self, key: &PublicKey) -> bool {
+        self.change(|policies| policies.revoked.remove(key))
+    }
+
+    /// In force for every request that the thread reads after this returns; those who are in are judged anew.
+    fn change<T>(&self, change: impl FnOnce(&mut Policies) -> T) -> T {
+        let mut policies = self
+            .policies
             .write()
-            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut policies);
+        drop(policies);
+        self.judge_anew();
+        result
+    }
+
+    /// Has changes of the policy's stores tell us.
+    fn follow(&self, policy: &Policy) {
+        let hook = Arc::downgrade(&self.store_changed);
+        policy.stores().for_each(|store| store.hook(&hook));
+    }
+
+    /// Has the thread put out whom it would not let in any more.
+    fn judge_anew(&self) {
+        if !self.inbox.anew.swap(true, Ordering::AcqRel) {
+            self.post(Note::JudgeAnew);
+        }
+    }
+
+    /// Whether the key of this request, if it has one, was revoked.
+    fn is_revoked(&self, request: &ZapRequest<'_>) -> bool {
+        let Credential::Curve(key) = &request.credential else {
+            return false;
+        };
+        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
+        policies.revoked.contains(key)
+    }
+
+    /// Whether one who was let in would be refused now, as far as memory tells.
+    fn would_refuse(&self, request: &ZapRequest<'_>) -> bool {
+        self.is_revoked(request)
+            || match self.policy(request.domain) {
+                (Some(policy), _) => policy.would_refuse(request),
+                (None, _) => true,
+            }
     }
 
     pub(crate) fn crash(&self) {
@@ -199,6 +283,7 @@ impl Shared {
         let (policy, source) = self.policy(request.domain);
         let mut steps = Vec::new();
         let outcome = match policy {
+            _ if self.is_revoked(request) => revoked(),
             Some(policy) => {
                 let mut judgement = policy.judge(request, &mut steps);
                 if let Judgement::NotInStores { stores, .. } = &judgement {
@@ -267,6 +352,10 @@ struct Zap {
     pending: Pending,
     /// An empty list for the next request's frames, so that it need not grow again.
     spare: Vec<Message>,
+    /// Whether those who are in are to be judged anew.
+    anew: bool,
+    /// And not before then: where there are many of them, a store that changes all the time must not delay the others.
+    rest: Instant,
     stopped: UnixStream,
     woken: UnixStream,
     shared: Arc<Shared>,
@@ -287,11 +376,13 @@ impl Zap {
     fn serve(mut self) -> Result<()> {
         loop {
             let drained = self.read_requests()?;
+            self.judge_anew();
             // Sending may take the signal of a new request: then look again, before waiting for the next one.
             let sent = self.read_notes()? | self.see_to_deadlines()?;
-            let timeout = match self.pending.deadline() {
+            let anew = self.anew.then_some(self.rest);
+            let timeout = match self.pending.deadline().into_iter().chain(anew).min() {
                 _ if sent || !drained => Some(Duration::ZERO),
-                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+                Some(due) => Some(due.saturating_duration_since(Instant::now())),
                 None => None,
             };
             let fds = [
@@ -340,8 +431,22 @@ impl Zap {
             match note {
                 Note::Decided(id, outcome) => {
                     if let Some(frames) = self.pending.take(id) {
-                        self.answer(frames, outcome)?;
+                        // It may have been asked under another policy, or before the key was revoked.
+                        let stands = outcome.reply.status != StatusCode::Success
+                            || frames
+                                .request()
+                                .is_ok_and(|request| !self.shared.would_refuse(&request));
+                        if stands {
+                            self.answer(frames, outcome)?;
+                        } else {
+                            self.judge(frames, false)?;
+                        }
                     }
+                }
+                Note::JudgeAnew => {
+                    // First the flag: what changes from here on sends a note again.
+                    self.shared.inbox.anew.store(false, Ordering::Release);
+                    self.anew = true;
                 }
                 Note::Current(id, current) => {
                     if let Some(frames) = self.pending.take(id) {
@@ -357,6 +462,19 @@ impl Zap {
             }
         }
         Ok(any)
+    }
+
+    /// Puts out whom the policies and stores of now would not let in, if they have changed. At most a tenth of the thread's time.
+    fn judge_anew(&mut self) {
+        let start = Instant::now();
+        if self.anew && start >= self.rest {
+            self.anew = false;
+            let shared = &self.shared;
+            shared
+                .peers
+                .revoke(|admission| shared.would_refuse(&admission.request()));
+            self.rest = start + start.elapsed() * 10;
+        }
     }
 
     /// Answers those whose decision did not come in time; whether there was any.
@@ -379,6 +497,7 @@ impl Zap {
             }
         };
         let judgement = match self.shared.policy(request.domain) {
+            _ if self.shared.is_revoked(&request) => Judgement::Decided(revoked()),
             (Some(policy), _) => policy.judge(&request, &mut ()),
             (None, _) => {
                 let refused =
@@ -445,7 +564,16 @@ impl Zap {
         Ok(())
     }
 
-    fn answer(&mut self, frames: Frames, outcome: Outcome) -> Result<()> {
+    fn answer(&mut self, frames: Frames, mut outcome: Outcome) -> Result<()> {
+        if outcome.reply.status == StatusCode::Success {
+            let number = frames
+                .request()
+                .ok()
+                .and_then(|r| self.shared.peers.admit(&r));
+            if let Some(number) = number {
+                outcome.reply.metadata.push_admission(number);
+            }
+        }
         self.shared
             .audit
             .decision(&frames, outcome.reply.status, outcome.reason);

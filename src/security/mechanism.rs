@@ -148,6 +148,8 @@ fn guard(socket: &mut Secured, domain: Domain) -> Result<()> {
     }
     socket.set(ZAP_DOMAIN, domain.name().to_owned());
     socket.set(ZAP_ENFORCE_DOMAIN, true);
+    let (watch, alarm) = domain.watch();
+    socket.watch(Arc::new(watch), alarm);
     socket.keep_alive(Arc::new(domain));
     Ok(())
 }

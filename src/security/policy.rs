@@ -151,29 +151,8 @@ impl Policy {
 
     /// Judges a request from what is in memory; `trace` is told of each rule asked.
     pub(crate) fn judge(&self, request: &ZapRequest<'_>, trace: &mut impl Trace) -> Judgement {
-        let address = &request.address;
-        // What cannot be read cannot be compared: where addresses matter, it is none of the good ones.
-        let unreadable = matches!(address, PeerAddress::Unknown(_));
-        let denied = self.deny.matching(address);
-        let passed = denied.is_none() && (!unreadable || self.deny.is_empty());
-        trace.asked(Rule::DenyList, passed, || match denied {
-            Some(rule) => format!("{address} is denied by {rule}"),
-            None if !passed => format!("{address} cannot be compared with the deny list"),
-            None if self.deny.is_empty() => "the deny list is empty".into(),
-            None => format!("{address} is not on the deny list"),
-        });
-        if !passed {
-            return self.refuse(Rule::DenyList, Reason::AddressDenied);
-        }
-        let allowed = self.allow.matching(address);
-        let passed = self.allow.is_empty() || allowed.is_some();
-        trace.asked(Rule::AllowList, passed, || match allowed {
-            Some(rule) => format!("{address} is allowed by {rule}"),
-            None if passed => "the allow list is empty, so any address will do".into(),
-            None => format!("{address} is not on the allow list"),
-        });
-        if !passed {
-            return self.refuse(Rule::AllowList, Reason::AddressNotAllowed);
+        if let Some(refused) = self.judge_address(&request.address, trace) {
+            return refused;
         }
         let mechanism = request.credential.mechanism();
         let passed = match request.credential {
@@ -211,6 +190,52 @@ impl Policy {
                 self.judge_key(*key, keys, request, trace)
             }
             _ => self.refuse(Rule::Mechanism, Reason::MechanismNotAllowed),
+        }
+    }
+
+    fn judge_address(&self, address: &PeerAddress, trace: &mut impl Trace) -> Option<Judgement> {
+        // What cannot be read cannot be compared: where addresses matter, it is none of the good ones.
+        let unreadable = matches!(address, PeerAddress::Unknown(_));
+        let denied = self.deny.matching(address);
+        let passed = denied.is_none() && (!unreadable || self.deny.is_empty());
+        trace.asked(Rule::DenyList, passed, || match denied {
+            Some(rule) => format!("{address} is denied by {rule}"),
+            None if !passed => format!("{address} cannot be compared with the deny list"),
+            None if self.deny.is_empty() => "the deny list is empty".into(),
+            None => format!("{address} is not on the deny list"),
+        });
+        if !passed {
+            return Some(self.refuse(Rule::DenyList, Reason::AddressDenied));
+        }
+        let allowed = self.allow.matching(address);
+        let passed = self.allow.is_empty() || allowed.is_some();
+        trace.asked(Rule::AllowList, passed, || match allowed {
+            Some(rule) => format!("{address} is allowed by {rule}"),
+            None if passed => "the allow list is empty, so any address will do".into(),
+            None => format!("{address} is not on the allow list"),
+        });
+        (!passed).then(|| self.refuse(Rule::AllowList, Reason::AddressNotAllowed))
+    }
+
+    /// Whether one who was admitted would be refused now, as far as memory tells: its password is not kept, and no callback is asked.
+    pub(crate) fn would_refuse(&self, request: &ZapRequest<'_>) -> bool {
+        match &request.credential {
+            Credential::Plain { .. } => {
+                self.plain.is_none() || self.judge_address(&request.address, &mut ()).is_some()
+            }
+            _ => match self.judge(request, &mut ()) {
+                Judgement::Decided(outcome) => outcome.reply.status != StatusCode::Success,
+                Judgement::NotInStores { .. } => true,
+                Judgement::Ask(_) => false,
+            },
+        }
+    }
+
+    /// The stores that hold the keys it admits.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Arc<CertificateStore>> {
+        match &self.curve {
+            Some(CurvePolicy(Keys::Stores(stores))) => stores.iter(),
+            _ => [].iter(),
         }
     }
 

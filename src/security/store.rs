@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::certificate::Certificate;
 use super::directory::Layout;
-use super::generation::{Current, keep};
+use super::generation::{Current, Hook, keep};
 use super::keys::PublicKey;
 use super::watcher::{Request, Watcher};
 use crate::error::{Error, Result};
@@ -217,6 +217,14 @@ impl CertificateStore {
         match answered.recv_timeout(timeout) {
             Ok(true) => Ok(()),
             _ => Err(Error::Again),
+        }
+    }
+
+    /// Calls `hook` after each change from now on.
+    pub(crate) fn hook(&self, hook: &Hook) {
+        self.memory.hook(hook);
+        if let Some(files) = &self.files {
+            files.keys().hook(hook);
         }
     }
 

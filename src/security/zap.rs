@@ -12,8 +12,12 @@ const VERSION: &[u8] = b"1.0";
 /// Most metadata that a reply carries, in bytes as encoded.
 const METADATA_LIMIT: usize = 64 * 1024;
 
-/// Names that belong to libzmq: it ignores some from a handler, and closes the connection over others.
-const RESERVED: [&str; 6] = [
+/// The property by which every message of a connection repeats the number of its admission.
+pub(crate) const ADMISSION: &str = "X-Ironhouse-Admission";
+
+/// Names that belong to libzmq, which ignores some from a handler and closes the connection over others, and our own.
+const RESERVED: [&str; 7] = [
+    ADMISSION,
     "User-Id",
     "Peer-Address",
     "Socket-Type",
@@ -315,7 +319,7 @@ impl Metadata {
         &self.0
     }
 
-    /// Whether libzmq keeps `name` for itself. Property names do not differ by case.
+    /// Whether libzmq keeps `name` for itself, or we do. Property names do not differ by case.
     pub(crate) fn is_reserved(name: &str) -> bool {
         RESERVED
             .iter()
@@ -325,8 +329,20 @@ impl Metadata {
     /// # Errors
     /// [`ZapProblem::MetadataName`], [`ZapProblem::MetadataSize`]: nothing is added then.
     pub(crate) fn push(&mut self, name: &str, value: &str) -> Result<(), ZapProblem> {
+        if Self::is_reserved(name) {
+            return Err(ZapProblem::MetadataName(name.chars().take(64).collect()));
+        }
+        self.add(name, value)
+    }
+
+    /// Adds the number of the admission. Left out where there is no room.
+    pub(crate) fn push_admission(&mut self, number: u64) {
+        let _ = self.add(ADMISSION, &number.to_string());
+    }
+
+    fn add(&mut self, name: &str, value: &str) -> Result<(), ZapProblem> {
         let name_len = u8::try_from(name.len()).unwrap_or(0);
-        if name_len == 0 || Self::is_reserved(name) {
+        if name_len == 0 {
             return Err(ZapProblem::MetadataName(name.chars().take(64).collect()));
         }
         let size = self.0.len() + 1 + name.len() + 4 + value.len();

@@ -3,12 +3,14 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::monitor::Hub;
 use super::options::{self, OptionValue, SocketOption, Writable};
+use super::watch::{Watch, Watched};
 use super::{Capability, Context, Socket, SocketType};
 use crate::error::Result;
 use crate::ffi::socket::RawSocket;
@@ -39,6 +41,7 @@ pub struct Secured {
     context: Context,
     options: Vec<Setting>,
     keep_alive: KeepAlive,
+    watch: Option<(Arc<dyn Watch>, Arc<AtomicBool>)>,
 }
 
 struct Setting {
@@ -59,6 +62,11 @@ impl Secured {
     /// Has the socket keep its authenticator alive.
     pub(crate) fn keep_alive(&mut self, guard: KeepAlive) {
         self.keep_alive = guard;
+    }
+
+    /// Has `watch` see what happens to the socket's connections and, while `alarm` is up, the messages received.
+    pub(crate) fn watch(&mut self, watch: Arc<dyn Watch>, alarm: Arc<AtomicBool>) {
+        self.watch = Some((watch, alarm));
     }
 
     /// The context the socket will live in.
@@ -119,6 +127,7 @@ impl SocketBuilder {
             context: self.context.clone(),
             options: Vec::new(),
             keep_alive: Arc::new(()),
+            watch: None,
         };
         self.secured = Some(mechanism.secure(&mut secured).map(|()| secured));
         self
@@ -133,14 +142,15 @@ impl SocketBuilder {
     /// Source: `zmq_socket(3)`.
     #[doc(alias = "zmq_socket")]
     pub fn open(self) -> Result<Socket> {
-        let (keep_alive, mechanism) = match self.secured.transpose()? {
-            Some(secured) => (Some(secured.keep_alive), secured.options),
-            None => (None, Vec::new()),
+        let (keep_alive, mechanism, watch) = match self.secured.transpose()? {
+            Some(secured) => (Some(secured.keep_alive), secured.options, secured.watch),
+            None => (None, Vec::new(), None),
         };
         let raw = RawSocket::open(self.context.raw(), self.kind as i32)?;
         let socket = Socket {
             raw,
             monitor: Hub::new(),
+            watched: watch.map(|(watch, alarm)| Watched::new(watch, alarm)),
             keep_alive,
             context: self.context,
             kind: self.kind,
@@ -150,6 +160,9 @@ impl SocketBuilder {
         // The mechanism's come last, so that no other can undo them.
         for setting in self.options.into_iter().chain(mechanism) {
             socket.set_raw(setting.id, setting.name, &setting.value?)?;
+        }
+        if socket.watched.is_some() {
+            socket.monitor.start(&socket)?;
         }
         Ok(socket)
     }

@@ -51,8 +51,10 @@ pub enum HandshakeProblem {
 pub(super) fn connect(socket: &Socket, endpoint: &str, timeout: Duration) -> Result<()> {
     let monitor = Monitor::attach(socket)?;
     let verdict = watch(socket, &monitor, endpoint, timeout);
-    // Nobody else watches the socket yet, so it need not keep a thread for it.
-    socket.monitor.stop(&socket.raw);
+    // Where nobody else watches the socket, it need not keep a thread for it.
+    if socket.watched.is_none() {
+        socket.monitor.stop(&socket.raw);
+    }
     verdict
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use zmq_sys_wrap::Api;
+use zmq_sys_wrap::{Api, zmq};
 
 use crate::error::Result;
 use crate::ffi::c_string;
@@ -91,6 +91,14 @@ impl Message {
     /// Where it came from: the sender's IP address, without a port.
     pub fn peer_address(&self) -> Option<&str> {
         self.property("Peer-Address")
+    }
+
+    /// The descriptor of the connection it came by, which may be closed and used anew by now.
+    pub(crate) fn source(&self) -> Option<i32> {
+        match &self.0 {
+            Content::Received(message) => Some(message.get(zmq::ZMQ_SRCFD)).filter(|fd| *fd >= 0),
+            Content::Plain(_) => None,
+        }
     }
 
     pub(crate) fn received(message: RawMessage) -> Self {

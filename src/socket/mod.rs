@@ -8,6 +8,7 @@ mod monitor;
 pub mod options;
 mod poller;
 mod proxy;
+mod watch;
 
 use std::ffi::c_void;
 use std::fmt;
@@ -24,6 +25,7 @@ pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
 pub use options::{ContextOption, SocketOption};
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
+pub(crate) use watch::Watch;
 
 use zmq_sys_wrap::zmq;
 
@@ -32,6 +34,7 @@ use crate::ffi::{c_string, message::RawMessage, socket::RawSocket};
 use builder::KeepAlive;
 use monitor::Hub;
 use options::{OptionValue, Readable, Writable};
+use watch::Watched;
 
 /// The type of a socket: its pattern.
 ///
@@ -69,6 +72,7 @@ pub struct Socket {
     // what kept it safe (the authenticator), then the context may be terminated.
     raw: RawSocket,
     monitor: Hub,
+    watched: Option<Watched>,
     keep_alive: Option<KeepAlive>,
     context: Context,
     kind: SocketType,
@@ -347,6 +351,13 @@ impl Socket {
     }
 
     fn recv_frame(&self, flags: i32) -> Result<Message> {
+        match &self.watched {
+            None => self.recv_any(flags),
+            Some(watched) => self.recv_admitted(watched, flags),
+        }
+    }
+
+    fn recv_any(&self, flags: i32) -> Result<Message> {
         let mut message = RawMessage::new(self.raw.api());
         self.raw.recv(&mut message, flags)?;
         Ok(Message::received(message))

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zmq_sys_wrap::zmq;
 
-use super::Socket;
+use super::{Socket, Watch};
 use crate::error::{Errno, Error, Result};
 use crate::fanout::{Closed, Fanout, Tap};
 use crate::ffi::{c_string, message::RawMessage, os, socket::RawSocket};
@@ -203,15 +203,21 @@ impl Hub {
     }
 
     fn attach(&self, socket: &Socket) -> Result<Monitor> {
+        let readers = self.start(socket)?;
+        if readers.is_closed() {
+            return Err(Error::Terminated);
+        }
+        Ok(Monitor(readers.tap()))
+    }
+
+    /// Has libzmq report, if it does not yet.
+    pub(super) fn start(&self, socket: &Socket) -> Result<Arc<Fanout<MonitorEvent>>> {
         let mut running = self.0.borrow_mut();
         let running = match &mut *running {
             Some(running) => running,
             none => none.insert(Running::start(socket)?),
         };
-        if running.readers.is_closed() {
-            return Err(Error::Terminated);
-        }
-        Ok(Monitor(running.readers.tap()))
+        Ok(running.readers.clone())
     }
 
     /// Runs `bind`, and finds out why it failed where libzmq has forgotten that: the report it makes of the failure to a
@@ -255,9 +261,10 @@ impl Running {
         // The thread comes first: from the moment something is reported, somebody must read.
         let thread = os::spawn("ironhouse-mon", {
             let readers = readers.clone();
+            let watch = socket.watched.as_ref().map(|w| w.watch.clone());
             move || {
                 if let Ok(reports) = started.recv() {
-                    read(&reports, &readers);
+                    read(&reports, &readers, watch.as_deref());
                 }
                 readers.close();
             }
@@ -278,8 +285,8 @@ impl Running {
     }
 }
 
-/// Hands reports to the readers until they end with the socket or the context.
-fn read(reports: &RawSocket, readers: &Fanout<MonitorEvent>) {
+/// Hands reports to the watch and the readers until they end with the socket or the context.
+fn read(reports: &RawSocket, readers: &Fanout<MonitorEvent>, watch: Option<&dyn Watch>) {
     loop {
         let (Ok(head), Ok(endpoint)) = (receive(reports), receive(reports)) else {
             return;
@@ -291,6 +298,9 @@ fn read(reports: &RawSocket, readers: &Fanout<MonitorEvent>) {
             return;
         }
         if let Some(event) = MonitorEvent::parse(head.bytes(), endpoint.bytes()) {
+            if let Some(watch) = watch {
+                watch.observe(&event);
+            }
             readers.emit(|| event);
         }
     }

@@ -20,6 +20,7 @@ mod os;
 mod passwords;
 mod patterns;
 mod policy;
+mod revoke;
 mod secrets;
 mod shutdown;
 mod socket;
