@@ -226,6 +226,8 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut policies);
         drop(policies);
+        self.put_out();
+        // And once more for those on whom the thread was deciding meanwhile.
         self.judge_anew();
         result
     }
@@ -234,6 +236,12 @@ impl Shared {
     fn follow(&self, policy: &Policy) {
         let hook = Arc::downgrade(&self.store_changed);
         policy.stores().for_each(|store| store.hook(&hook));
+    }
+
+    /// Closes the connections of those who would not be let in any more.
+    fn put_out(&self) {
+        self.peers
+            .revoke(|admission| self.would_refuse(&admission.request()));
     }
 
     /// Has the thread put out whom it would not let in any more.
@@ -469,10 +477,7 @@ impl Zap {
         let start = Instant::now();
         if self.anew && start >= self.rest {
             self.anew = false;
-            let shared = &self.shared;
-            shared
-                .peers
-                .revoke(|admission| shared.would_refuse(&admission.request()));
+            self.shared.put_out();
             self.rest = start + start.elapsed() * 10;
         }
     }

@@ -351,10 +351,19 @@ impl Socket {
     }
 
     fn recv_frame(&self, flags: i32) -> Result<Message> {
-        match &self.watched {
-            None => self.recv_any(flags),
-            Some(watched) => self.recv_admitted(watched, flags),
+        let Some(watched) = &self.watched else {
+            return self.recv_any(flags);
+        };
+        if watched.is_busy() {
+            return self.recv_admitted(watched, flags);
         }
+        let mut message = RawMessage::new(self.raw.api());
+        self.raw.recv(&mut message, flags)?;
+        watched.set_within(message.more());
+        if watched.is_alarmed() {
+            return self.look_at(watched, Ok(Message::received(message)), flags);
+        }
+        Ok(Message::received(message))
     }
 
     fn recv_any(&self, flags: i32) -> Result<Message> {

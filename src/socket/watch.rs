@@ -39,31 +39,45 @@ impl Watched {
             next: Cell::new(None),
         }
     }
+
+    /// Whether messages must be looked at.
+    pub(super) fn is_alarmed(&self) -> bool {
+        self.alarm.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next frame is not simply the first of a message that anybody may have.
+    pub(super) fn is_busy(&self) -> bool {
+        self.within.get() || self.is_alarmed()
+    }
+
+    /// Says whether the frame just received has others behind it.
+    pub(super) fn set_within(&self, within: bool) {
+        self.within.set(within);
+    }
 }
 
 impl Socket {
-    /// As `recv_any`, but passes over messages of peers that are no longer admitted.
+    /// As `recv_any`, but passes over messages of peers that are no longer admitted. For a busy `watched`.
+    #[cold]
     pub(super) fn recv_admitted(&self, watched: &Watched, flags: i32) -> Result<Message> {
-        let within = watched.within.get();
-        let received = if within {
-            let next = watched.next.take();
-            next.map_or_else(|| self.recv_any(flags), Ok)
-        } else if watched.alarm.load(Ordering::Relaxed) {
-            self.recv_alarmed(watched, flags)
-        } else {
-            self.recv_any(flags)
+        if !watched.within.get() {
+            let received = self.recv_alarmed(watched, flags);
+            if let Ok(frame) = &received {
+                watched.within.set(frame.more());
+            }
+            return self.look_at(watched, received, flags);
+        }
+        let frame = match watched.next.take() {
+            Some(next) => next,
+            None => self.recv_any(flags)?,
         };
-        if let Ok(frame) = &received {
-            watched.within.set(frame.more());
-        }
-        if within || !watched.alarm.load(Ordering::Relaxed) {
-            return received;
-        }
-        self.look_at(watched, received, flags)
+        watched.within.set(frame.more());
+        Ok(frame)
     }
 
+    /// Passes on a message's first frame, or another's in its place.
     #[cold]
-    fn look_at(
+    pub(super) fn look_at(
         &self,
         watched: &Watched,
         mut received: Result<Message>,

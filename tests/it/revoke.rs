@@ -218,6 +218,7 @@ fn a_revoked_key_is_out_and_stays_out_while_its_neighbour_goes_on() {
                 let (socket, endpoint) = server.open(kind, transport);
                 let [bad, good] = [server.client(peer), server.client(peer)];
                 bad.connect(&endpoint);
+                server.wait_for_peers(|keys| keys == [bad.key]);
                 good.connect(&endpoint);
                 server.wait_for_peers(|keys| keys == [bad.key, good.key]);
                 if kind != SocketType::Push {
@@ -263,6 +264,7 @@ fn a_removed_file_puts_its_peer_out() {
         let (socket, endpoint) = server.open(SocketType::Pub, "tcp");
         let [bad, good] = [first, second].map(|c| server.client_of(SocketType::Sub, &c));
         bad.connect(&endpoint);
+        server.wait_for_peers(|keys| keys == [bad.key]);
         good.connect(&endpoint);
         server.wait_for_peers(|keys| keys == [bad.key, good.key]);
         fs::remove_file(folder.path().join("first")).unwrap();
@@ -369,6 +371,7 @@ fn what_a_revoked_peer_sent_before_is_not_received_after() {
             let (socket, endpoint) = server.open(kind, "tcp");
             let [bad, good] = [server.client(peer), server.client(peer)];
             bad.connect(&endpoint);
+            server.wait_for_peers(|keys| keys == [bad.key]);
             good.connect(&endpoint);
             server.wait_for_peers(|keys| keys == [bad.key, good.key]);
             bad.socket.send_multipart(["bad", "bad"]).unwrap();
@@ -406,6 +409,7 @@ fn a_receive_that_waits_gets_the_next_message_of_somebody_else() {
         let endpoint = socket.bind(&endpoint("tcp")).unwrap();
         let [bad, good] = [(); 2].map(|()| server.client(SocketType::Push));
         bad.connect(&endpoint);
+        server.wait_for_peers(|keys| keys == [bad.key]);
         good.connect(&endpoint);
         server.wait_for_peers(|keys| keys == [bad.key, good.key]);
         let receiver = std::thread::spawn(move || [(); 2].map(|()| socket.recv().unwrap()));
@@ -424,6 +428,7 @@ fn frames_received_one_by_one_stay_together() {
         let (socket, endpoint) = server.open(SocketType::Router, "tcp");
         let [bad, good] = [(); 2].map(|()| server.client(SocketType::Dealer));
         bad.connect(&endpoint);
+        server.wait_for_peers(|keys| keys == [bad.key]);
         good.connect(&endpoint);
         server.wait_for_peers(|keys| keys == [bad.key, good.key]);
         good.socket.send_multipart(["1", "2", "3"]).unwrap();
