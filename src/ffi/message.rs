@@ -23,6 +23,8 @@ pub(crate) struct RawMessage {
     api: &'static Api,
     /// `zmq_msg_copy` writes a flag into its *source*, so a shared reference must permit that; it also makes the type `!Sync`.
     msg: UnsafeCell<zmq_msg_t>,
+    /// Its size, which is known whenever it changes: so nobody need ask libzmq.
+    len: usize,
 }
 
 // SAFETY: a message is plain memory, bound to no thread; libzmq itself hands messages from thread to thread.
@@ -36,13 +38,14 @@ impl RawMessage {
         unsafe { (api.msg_init)(msg.as_mut_ptr()) };
         // SAFETY: initialised by the call above.
         let msg = unsafe { msg.assume_init() };
-        Self::own(api, msg)
+        Self::own(api, msg, 0)
     }
 
-    fn own(api: &'static Api, msg: zmq_msg_t) -> Self {
+    fn own(api: &'static Api, msg: zmq_msg_t, len: usize) -> Self {
         Self {
             api,
             msg: UnsafeCell::new(msg),
+            len,
         }
     }
 
@@ -54,7 +57,7 @@ impl RawMessage {
         check(api, rc, "zmq_msg_init_size")?;
         // SAFETY: initialised by the call above.
         let msg = unsafe { msg.assume_init() };
-        let this = Self::own(api, msg);
+        let this = Self::own(api, msg, bytes.len());
         // SAFETY: the message has `bytes.len()` bytes, freshly allocated, so they overlap nothing.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), this.data(), bytes.len()) };
         Ok(this)
@@ -96,16 +99,17 @@ impl RawMessage {
         }
         // SAFETY: initialised by the successful call above.
         let msg = unsafe { msg.assume_init() };
-        Ok(Self::own(api, msg))
+        Ok(Self::own(api, msg, len))
     }
 
     /// Another reference to the same content, properties included (`zmq_msg_copy(3)`).
     pub(crate) fn try_clone(&self) -> Result<Self> {
-        let copy = Self::new(self.api);
+        let mut copy = Self::new(self.api);
         // SAFETY: both messages are initialised; the cell permits the write to the source's flags, and the type is
         // `!Sync`, so nobody else looks at them meanwhile.
         let rc = unsafe { (self.api.msg_copy)(copy.msg.get(), self.msg.get()) };
         check(self.api, rc, "zmq_msg_copy")?;
+        copy.len = self.len;
         Ok(copy)
     }
 
@@ -114,8 +118,13 @@ impl RawMessage {
     }
 
     pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Another content of `len` bytes has taken the place of what it held, or nothing has; `None` where the caller cannot tell.
+    pub(super) fn changed(&mut self, len: Option<usize>) {
         // SAFETY: the message is initialised.
-        unsafe { (self.api.msg_size)(self.msg.get()) }
+        self.len = len.unwrap_or_else(|| unsafe { (self.api.msg_size)(self.msg.get()) });
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -150,16 +159,16 @@ impl RawMessage {
         Some(unsafe { CStr::from_ptr(text) })
     }
 
-    /// Overwrites the content with zeros before it is freed.
+    /// Overwrites the content with zeros.
     ///
     /// Memory that anybody else may still read is left alone: what libzmq calls shared (copies, constant data) and, by
     /// `from_bytes`, whatever a sender in this process kept a share of.
-    pub(crate) fn wipe(self) {
+    pub(crate) fn wipe(&mut self) {
         let len = self.len();
         if len == 0 || self.get(zmq::ZMQ_SHARED) != 0 {
             return;
         }
-        // SAFETY: `len` initialised bytes at `data`; we own the only message that refers to them, by value, and it is not
+        // SAFETY: `len` initialised bytes at `data`; ours is the only message that refers to them, borrowed mutably, and it is not
         // marked as shared, so nobody else reads them.
         unsafe { std::slice::from_raw_parts_mut(self.data(), len) }.zeroize();
     }

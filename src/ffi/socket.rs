@@ -108,7 +108,9 @@ impl RawSocket {
         debug_assert!(std::ptr::eq(self.api, message.api()));
         // SAFETY: socket and message are valid and of one library; afterwards the message is empty or unchanged.
         let rc = unsafe { (self.api.msg_send)(message.as_mut_ptr(), self.as_ptr(), flags) };
-        check(self.api, rc, "zmq_msg_send").map(drop)
+        check(self.api, rc, "zmq_msg_send")?;
+        message.changed(Some(0));
+        Ok(())
     }
 
     /// Sends a copy of `bytes` as one frame.
@@ -124,7 +126,11 @@ impl RawSocket {
         debug_assert!(std::ptr::eq(self.api, message.api()));
         // SAFETY: socket and message are valid and of one library.
         let rc = unsafe { (self.api.msg_recv)(message.as_mut_ptr(), self.as_ptr(), flags) };
-        check(self.api, rc, "zmq_msg_recv").map(drop)
+        let received = check(self.api, rc, "zmq_msg_recv");
+        // The answer is the size, but for one that no `int` holds; after an error the content may be gone.
+        let size = received.as_ref().ok().filter(|size| **size < c_int::MAX);
+        message.changed(size.and_then(|size| usize::try_from(*size).ok()));
+        received.map(drop)
     }
 
     /// Has all events reported to `endpoint`, an inproc address, from now on; `None` ends that.

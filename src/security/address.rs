@@ -249,6 +249,13 @@ pub enum PeerAddress {
 impl PeerAddress {
     /// Reads the text of an address; whatever it cannot read is [`PeerAddress::Unknown`].
     pub fn parse(text: &str) -> Self {
+        // First what is by far the most common.
+        if let Ok(address) = text.parse() {
+            return Self::Ip {
+                address: IpAddr::V4(address),
+                zone: None,
+            };
+        }
         parse_ip(text)
             .or_else(|| parse_ipc(text))
             .unwrap_or_else(|| Self::Unknown(text.into()))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
 use super::peers::ConnectedPeer;
-use super::zap::{Frames, StatusCode, ZapMechanism, ZapProblem};
+use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
 use crate::fanout::{Fanout, Tap};
 
 /// Something the authenticator did.
@@ -205,19 +205,18 @@ impl Audit {
         self.0.close();
     }
 
-    /// Reports the answer to the request in `frames`.
-    pub(crate) fn decision(&self, frames: &Frames, status: StatusCode, reason: Reason) {
-        self.emit(|| match frames.request() {
-            Ok(request) => AuditEvent::Decision(Decision {
+    /// Reports the answer to a request.
+    pub(crate) fn decision(&self, request: &ZapRequest<'_>, status: StatusCode, reason: Reason) {
+        self.emit(|| {
+            AuditEvent::Decision(Decision {
                 time: SystemTime::now(),
                 domain: request.domain.unwrap_or("?").to_owned(),
                 mechanism: request.credential.mechanism(),
                 identity: request.credential.identity(),
-                address: request.address,
+                address: request.address.clone(),
                 status,
                 reason,
-            }),
-            Err(problem) => AuditEvent::Malformed(problem),
+            })
         });
     }
 }

@@ -5,12 +5,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::security::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem};
 use crate::security::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
+use crate::security::zap::{Metadata, PROPERTY_OVERHEAD, Properties};
 use crate::security::zpl::{self, Document, SyntaxProblem, Writer};
 
 /// What is appended to a certificate's path for the file with the secret key.
@@ -39,8 +41,10 @@ const NAME_LIMIT: usize = 255;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     key: PublicKey,
-    /// Names and values in turn, each ended by NUL, which neither can hold: one allocation for each of a million certificates.
-    metadata: String,
+    /// As they are sent: one allocation for each of a million certificates, and nothing to encode for a decision.
+    metadata: Metadata,
+    /// Whether all of them may be sent.
+    sendable: bool,
 }
 
 impl Certificate {
@@ -48,23 +52,41 @@ impl Certificate {
     pub const fn new(key: PublicKey) -> Self {
         Self {
             key,
-            metadata: String::new(),
+            metadata: Metadata::new(),
+            sendable: true,
         }
     }
 
-    /// A certificate without metadata yet, but with room for this many bytes of it: names, values, and two more for each.
+    /// A certificate without metadata yet, but with room for this many bytes of it: names, values, and [`PROPERTY_OVERHEAD`] for each.
     pub(crate) fn with_room(key: PublicKey, bytes: usize) -> Self {
         Self {
             key,
-            metadata: String::with_capacity(bytes),
+            metadata: Metadata::with_capacity(bytes),
+            sendable: true,
         }
     }
 
-    /// Adds metadata that was checked: the name is new, and neither holds NUL.
+    /// Adds metadata that was checked: the name is new, and no longer than it may be.
     pub(crate) fn push_meta(&mut self, name: &str, value: &str) {
-        for part in [name, "\0", value, "\0"] {
-            self.metadata.push_str(part);
+        self.metadata.keep(name, value);
+        self.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
+    }
+
+    /// What a reply carries: all metadata, but for names that libzmq keeps for itself and what exceeds a reply.
+    pub(crate) fn properties(self: &Arc<Self>) -> Properties {
+        if self.sendable {
+            return Properties::Of(self.clone());
         }
+        let mut sent = Metadata::new();
+        for (name, value) in self.metadata() {
+            let _ = sent.push(name, value);
+        }
+        Properties::Own(sent)
+    }
+
+    /// All metadata, encoded.
+    pub(super) fn encoded(&self) -> &Metadata {
+        &self.metadata
     }
 
     /// Sets one metadata value, in the place of an earlier one of that name.
@@ -95,7 +117,7 @@ impl Certificate {
         if value.chars().any(char::is_control) {
             return refuse("metadata value", &"a value holds no control characters");
         }
-        let room = self.metadata.len() + name.len() + value.len() + 2;
+        let room = self.metadata.as_bytes().len() + name.len() + value.len() + PROPERTY_OVERHEAD;
         let mut changed = Self::with_room(self.key, room);
         for (known, old) in self.metadata() {
             let value = if known == name { value } else { old };
@@ -110,7 +132,7 @@ impl Certificate {
     /// Removes the metadata value of this name, if there is one.
     #[doc(alias = "zcert_unset_meta")]
     pub fn without_meta(self, name: &str) -> Self {
-        let mut changed = Self::with_room(self.key, self.metadata.len());
+        let mut changed = Self::with_room(self.key, self.metadata.as_bytes().len());
         for (known, value) in self.metadata().filter(|(known, _)| *known != name) {
             changed.push_meta(known, value);
         }
@@ -132,8 +154,7 @@ impl Certificate {
     /// All metadata, names and values, in the order of the file.
     #[doc(alias = "zcert_meta_keys")]
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut parts = self.metadata.split_terminator('\0');
-        std::iter::from_fn(move || parts.next().zip(parts.next()))
+        self.metadata.iter()
     }
 
     /// Reads a public certificate, as CZMQ, pyzmq or [`Certificate::save`] wrote it.
@@ -238,7 +259,8 @@ impl<'a> Parts<'a> {
 
         let mut certificate = Certificate::new(key);
         if let Some(section) = document.section("metadata") {
-            let size = |node: &zpl::Node<'_>| node.name().len() + node.value().len() + 2;
+            let size =
+                |node: &zpl::Node<'_>| node.name().len() + node.value().len() + PROPERTY_OVERHEAD;
             let room = document.children(section).map(size).sum();
             certificate = Certificate::with_room(key, room);
             for node in document.children(section) {

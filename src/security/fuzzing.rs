@@ -29,7 +29,7 @@ use super::passwords::PasswordFile;
 use super::zap::{Frames, Metadata};
 use super::zpl::{self, Document, Node, Writer};
 use crate::error::Error;
-use crate::socket::Message;
+use crate::socket::FrameList;
 
 /// ZPL: a text that is read can be written, and is then read back with the same names, values and levels.
 pub fn zpl(data: &[u8]) {
@@ -324,8 +324,7 @@ pub fn addresses(data: &[u8]) {
 /// taken are encoded as libzmq decodes them. What is answered, the target `zap_thread` sees.
 pub fn zap(data: &[u8]) {
     let given: Vec<&[u8]> = data.split(|&byte| byte == b'|').collect();
-    let message = || given.iter().map(|&frame| Message::from(frame)).collect();
-    let Ok(frames) = Frames::new(message()) else {
+    let Ok(frames) = Frames::new(FrameList::of(&given).unwrap()) else {
         // Not even a delimiter, or nothing that could be a request's id behind it.
         let delimiter = given.iter().skip(1).position(|frame| frame.is_empty());
         return assert!(delimiter.is_none_or(|at| given.len() < at + 4));

@@ -1,9 +1,12 @@
 //! Admitted keys as generations of a sharded map: readers use the current one while the writer makes the next.
 
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
-use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::certificate::Certificate;
 use super::keys::PublicKey;
@@ -20,13 +23,28 @@ pub(crate) fn keep(certificate: Certificate) -> Kept {
     (!bare).then(|| Arc::new(certificate))
 }
 
-// Certificate files name the keys, so whoever makes them could make them collide: SipHash with a random seed.
-type Shard = HashMap<PublicKey, Kept, RandomState>;
+type Shard = HashTable<(PublicKey, Kept)>;
 
-/// Branch and shard of a key: bits of the hash that the shards themselves use least, as they take the lowest and the seven highest.
-fn place(seed: &RandomState, key: &PublicKey) -> (usize, usize) {
-    let hash = seed.hash_one(key);
+/// Certificate files name the keys, so whoever makes them could make them collide: SipHash with a random seed. Once for each look-up: it
+/// says both which shard it is and where to look there.
+fn hash(seed: &RandomState, key: &PublicKey) -> u64 {
+    let mut hasher = seed.build_hasher();
+    hasher.write(key.as_bytes());
+    hasher.finish()
+}
+
+/// Branch and shard: bits of the hash that the shards themselves use least, as they take the lowest and the seven highest.
+fn place(hash: u64) -> (usize, usize) {
     ((hash >> 32) as usize % FAN, (hash >> 40) as usize % FAN)
+}
+
+fn entry<'a>(
+    shard: &'a mut Shard,
+    seed: &RandomState,
+    at: u64,
+    key: &PublicKey,
+) -> Entry<'a, (PublicKey, Kept)> {
+    shard.entry(at, |(known, _)| known == key, |(held, _)| hash(seed, held))
 }
 
 /// A map from key to certificate that is cheap to copy: copies share every shard until one changes.
@@ -43,7 +61,7 @@ impl KeyMap {
     /// An empty map.
     pub(crate) fn new() -> Self {
         let seed = RandomState::new();
-        let shard = Arc::new(Shard::with_hasher(seed.clone()));
+        let shard = Arc::new(Shard::new());
         let branch: Branch = (0..FAN).map(|_| Arc::clone(&shard)).collect();
         let branches = (0..FAN).map(|_| Arc::clone(&branch)).collect();
         Self {
@@ -63,21 +81,36 @@ impl KeyMap {
         if self.len == 0 {
             return None;
         }
-        let (branch, shard) = place(&self.seed, key);
-        self.branches.get(branch)?.get(shard)?.get(key)
+        let hash = hash(&self.seed, key);
+        let (branch, shard) = place(hash);
+        let shard = self.branches.get(branch)?.get(shard)?;
+        shard
+            .find(hash, |(known, _)| known == key)
+            .map(|(_, kept)| kept)
     }
 
-    fn shard_mut(&mut self, key: &PublicKey) -> Option<&mut Shard> {
-        let (branch, shard) = place(&self.seed, key);
+    fn shard_mut(&mut self, hash: u64) -> Option<&mut Shard> {
+        let (branch, shard) = place(hash);
         let branch = Arc::make_mut(&mut self.branches).get_mut(branch)?;
         Some(Arc::make_mut(Arc::make_mut(branch).get_mut(shard)?))
     }
 
     /// Holds `key`, or replaces what is kept beside it; true if the key is new.
     pub(crate) fn set(&mut self, key: PublicKey, kept: Kept) -> bool {
+        let seed = self.seed.clone();
+        let hash = hash(&seed, &key);
         let new = self
-            .shard_mut(&key)
-            .is_some_and(|shard| shard.insert(key, kept).is_none());
+            .shard_mut(hash)
+            .is_some_and(|shard| match entry(shard, &seed, hash, &key) {
+                Entry::Occupied(mut held) => {
+                    held.get_mut().1 = kept;
+                    false
+                }
+                Entry::Vacant(place) => {
+                    place.insert((key, kept));
+                    true
+                }
+            });
         self.len += usize::from(new);
         new
     }
@@ -87,10 +120,14 @@ impl KeyMap {
         if self.get(key).is_none() {
             return false;
         }
-        if let Some(shard) = self.shard_mut(key) {
-            shard.remove(key);
+        let seed = self.seed.clone();
+        let at = hash(&seed, key);
+        if let Some(shard) = self.shard_mut(at) {
+            if let Ok(held) = shard.find_entry(at, |(known, _)| known == key) {
+                held.remove();
+            }
             if shard.len() * 4 < shard.capacity() {
-                shard.shrink_to_fit();
+                shard.shrink_to_fit(|(key, _)| hash(&seed, key));
             }
         }
         self.len -= 1;
@@ -102,7 +139,7 @@ impl KeyMap {
         self.branches
             .iter()
             .flat_map(|branch| branch.iter())
-            .flat_map(|shard| shard.keys())
+            .flat_map(|shard| shard.iter().map(|(key, _)| key))
     }
 }
 
@@ -118,7 +155,7 @@ impl Builder {
     /// An empty map with room for so many keys, roughly.
     pub(crate) fn with_capacity(keys: usize) -> Self {
         let seed = RandomState::new();
-        let shard = || Shard::with_capacity_and_hasher(keys / (FAN * FAN), seed.clone());
+        let shard = || Shard::with_capacity(keys / (FAN * FAN));
         Self {
             shards: (0..FAN * FAN).map(|_| shard()).collect(),
             seed,
@@ -128,12 +165,15 @@ impl Builder {
 
     /// Holds `key` unless it is held already; true if it was not.
     pub(crate) fn add(&mut self, key: PublicKey, kept: Kept) -> bool {
-        let (branch, shard) = place(&self.seed, &key);
-        let shard = self.shards.get_mut(branch * FAN + shard);
-        let Some(Entry::Vacant(vacant)) = shard.map(|shard| shard.entry(key)) else {
+        let hash = hash(&self.seed, &key);
+        let (branch, shard) = place(hash);
+        let Some(shard) = self.shards.get_mut(branch * FAN + shard) else {
             return false;
         };
-        vacant.insert(kept);
+        let Entry::Vacant(place) = entry(shard, &self.seed, hash, &key) else {
+            return false;
+        };
+        place.insert((key, kept));
         self.len += 1;
         true
     }
@@ -151,57 +191,73 @@ impl Builder {
 }
 
 /// The generation in force. Its lock is held for the time of one look-up or one pointer swap, never for disk work.
-pub(crate) struct Current(RwLock<Arc<KeyMap>>, Mutex<Vec<Hook>>);
+pub(crate) struct Current {
+    map: RwLock<Arc<KeyMap>>,
+    /// Of the map, to be had without the lock.
+    len: AtomicUsize,
+    hooks: Mutex<Vec<Hook>>,
+}
 
 /// Called after each change, by whoever made it, as long as its owner lives; must be quick.
 pub(crate) type Hook = Weak<dyn Fn() + Send + Sync>;
 
 impl Current {
     pub(crate) fn new() -> Self {
-        Self(RwLock::new(Arc::new(KeyMap::new())), Mutex::default())
+        Self {
+            map: RwLock::new(Arc::new(KeyMap::new())),
+            len: AtomicUsize::new(0),
+            hooks: Mutex::default(),
+        }
     }
 
     /// The generation in force now; later changes do not touch it.
     pub(crate) fn generation(&self) -> Arc<KeyMap> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.map())
     }
 
     /// What is kept beside `key`; `None` if the key is not held.
     pub(crate) fn get(&self, key: &PublicKey) -> Option<Kept> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        if self.len() == 0 {
+            return None;
+        }
+        self.map().get(key).cloned()
+    }
+
+    fn map(&self) -> RwLockReadGuard<'_, Arc<KeyMap>> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many keys are held.
     pub(crate) fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.len.load(Ordering::Acquire)
     }
 
     /// Puts `next` in force. What the old generation alone held is freed after the lock.
     pub(crate) fn replace(&self, next: Arc<KeyMap>) {
-        let old = std::mem::replace(
-            &mut *self.0.write().unwrap_or_else(PoisonError::into_inner),
-            next,
-        );
+        let old = {
+            let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            self.len.store(next.len(), Ordering::Release);
+            std::mem::replace(&mut *map, next)
+        };
         drop(old);
         self.changed();
     }
 
     /// Changes the generation in force in one step; for writers that do no disk work.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut KeyMap) -> T) -> T {
-        let result = change(Arc::make_mut(
-            &mut *self.0.write().unwrap_or_else(PoisonError::into_inner),
-        ));
+        let result = {
+            let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            let result = change(Arc::make_mut(&mut map));
+            self.len.store(map.len(), Ordering::Release);
+            result
+        };
         self.changed();
         result
     }
 
     /// Calls `hook` after each change from now on.
     pub(crate) fn hook(&self, hook: &Hook) {
-        let mut hooks = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         hooks.retain(|known| known.strong_count() > 0);
         if !hooks.iter().any(|known| known.ptr_eq(hook)) {
             hooks.push(hook.clone());
@@ -210,7 +266,7 @@ impl Current {
 
     fn changed(&self) {
         let hooks: Vec<_> = {
-            let hooks = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+            let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
             hooks.iter().filter_map(Weak::upgrade).collect()
         };
         hooks.iter().for_each(|hook| hook());

@@ -1,13 +1,13 @@
 //! The ZAP thread: reads requests, decides what memory decides, hands on what may block, and answers in the order in which
 //! decisions end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use super::audit::{Audit, AuditEvent, Reason};
@@ -23,7 +23,7 @@ use super::workers::Workers;
 use super::zap::{Credential, Frames, StatusCode, ZapReply, ZapRequest};
 use crate::error::{Error, Result};
 use crate::ffi::os;
-use crate::socket::{Context, Message, Socket, SocketType, options};
+use crate::socket::{Context, FrameList, Socket, SocketType, options};
 
 /// Where libzmq asks.
 ///
@@ -66,7 +66,8 @@ pub(crate) struct Limits {
 
 #[derive(Default)]
 struct Policies {
-    domains: HashMap<Arc<str>, Arc<Policy>>,
+    /// A server has few: finding one among them is cheaper than hashing its name.
+    domains: BTreeMap<Arc<str>, Arc<Policy>>,
     fallback: Option<Arc<Policy>>,
     /// Refused whatever the policies say.
     revoked: HashSet<PublicKey>,
@@ -78,6 +79,25 @@ struct Inbox {
     wake: UnixStream,
     /// Whether a note to judge anew is on its way.
     anew: AtomicBool,
+}
+
+impl Policies {
+    /// Whose policy it is, if anybody's.
+    fn of(&self, domain: Option<&str>) -> (Option<&Arc<Policy>>, PolicySource) {
+        match (
+            domain.and_then(|name| self.domains.get(name)),
+            &self.fallback,
+        ) {
+            (Some(policy), _) => (Some(policy), PolicySource::Domain),
+            (None, Some(policy)) => (Some(policy), PolicySource::Fallback),
+            (None, None) => (None, PolicySource::None),
+        }
+    }
+
+    /// Whether the key of this request, if it has one, was revoked.
+    fn revoke(&self, request: &ZapRequest<'_>) -> bool {
+        matches!(&request.credential, Credential::Curve(key) if self.revoked.contains(key))
+    }
 }
 
 enum Note {
@@ -132,7 +152,7 @@ impl Handler {
             shared: shared.clone(),
             workers: Workers::new(limits.threads, limits.deadline),
             pending: Pending::new(limits.deadline),
-            spare: Vec::new(),
+            spare: FrameList::default(),
             anew: false,
             rest: Instant::now(),
         };
@@ -165,6 +185,10 @@ impl Drop for Handler {
 
 fn revoked() -> Outcome {
     Outcome::refused(StatusCode::AuthenticationFailure, Reason::Revoked)
+}
+
+fn unknown_domain() -> Outcome {
+    Outcome::refused(StatusCode::AuthenticationFailure, Reason::UnknownDomain)
 }
 
 fn pair() -> Result<(UnixStream, UnixStream)> {
@@ -251,47 +275,43 @@ impl Shared {
         }
     }
 
-    /// Whether the key of this request, if it has one, was revoked.
-    fn is_revoked(&self, request: &ZapRequest<'_>) -> bool {
-        let Credential::Curve(key) = &request.credential else {
-            return false;
-        };
-        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
-        policies.revoked.contains(key)
+    fn policies(&self) -> RwLockReadGuard<'_, Policies> {
+        self.policies.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What memory makes of a request. The policies are locked meanwhile, as nothing here takes its time.
+    fn judge(&self, request: &ZapRequest<'_>) -> Judgement {
+        let policies = self.policies();
+        let (policy, _) = policies.of(request.domain);
+        match policy {
+            _ if policies.revoke(request) => Judgement::Decided(revoked()),
+            Some(policy) => policy.judge(request, &mut ()),
+            None => Judgement::Decided(unknown_domain()),
+        }
     }
 
     /// Whether one who was let in would be refused now, as far as memory tells.
     fn would_refuse(&self, request: &ZapRequest<'_>) -> bool {
-        self.is_revoked(request)
-            || match self.policy(request.domain) {
-                (Some(policy), _) => policy.would_refuse(request),
-                (None, _) => true,
-            }
+        let policies = self.policies();
+        let (policy, _) = policies.of(request.domain);
+        policies.revoke(request) || policy.is_none_or(|policy| policy.would_refuse(request))
     }
 
     pub(crate) fn crash(&self) {
         self.post(Note::Crash);
     }
 
-    /// Whose policy it is, if anybody's. Decided upon without the lock, so that a slow decision delays no change.
-    fn policy(&self, domain: Option<&str>) -> (Option<Arc<Policy>>, PolicySource) {
-        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
-        match (
-            domain.and_then(|name| policies.domains.get(name)),
-            &policies.fallback,
-        ) {
-            (Some(policy), _) => (Some(policy.clone()), PolicySource::Domain),
-            (None, Some(policy)) => (Some(policy.clone()), PolicySource::Fallback),
-            (None, None) => (None, PolicySource::None),
-        }
-    }
-
     /// What would become of a request, decided as in earnest but on this thread; callbacks and stores are asked.
     pub(crate) fn explain(&self, request: &ZapRequest<'_>) -> Explanation {
-        let (policy, source) = self.policy(request.domain);
+        // Without the lock while it is asked, so that a slow decision delays no change.
+        let (policy, source, is_revoked) = {
+            let policies = self.policies();
+            let (policy, source) = policies.of(request.domain);
+            (policy.cloned(), source, policies.revoke(request))
+        };
         let mut steps = Vec::new();
         let outcome = match policy {
-            _ if self.is_revoked(request) => revoked(),
+            _ if is_revoked => revoked(),
             Some(policy) => {
                 let mut judgement = policy.judge(request, &mut steps);
                 if let Judgement::NotInStores { stores, .. } = &judgement {
@@ -318,7 +338,7 @@ impl Shared {
                     }
                 }
             }
-            None => Outcome::refused(StatusCode::AuthenticationFailure, Reason::UnknownDomain),
+            None => unknown_domain(),
         };
         Explanation {
             status: outcome.reply.status,
@@ -326,6 +346,16 @@ impl Shared {
             policy: source,
             steps,
         }
+    }
+
+    /// Records what a request is told, and reports it.
+    fn settle(&self, request: &ZapRequest<'_>, outcome: Outcome) -> ZapReply {
+        let Outcome { mut reply, reason } = outcome;
+        if reply.status == StatusCode::Success {
+            reply.admission = self.peers.admit(request);
+        }
+        self.audit.decision(request, reply.status, reason);
+        reply
     }
 
     fn ask_here(&self, question: Question) -> Outcome {
@@ -358,8 +388,8 @@ struct Zap {
     socket: Socket,
     workers: Workers,
     pending: Pending,
-    /// An empty list for the next request's frames, so that it need not grow again.
-    spare: Vec<Message>,
+    /// A list for the next request's frames, so that it need not grow again.
+    spare: FrameList,
     /// Whether those who are in are to be judged anew.
     anew: bool,
     /// And not before then: where there are many of them, a store that changes all the time must not delay the others.
@@ -501,19 +531,17 @@ impl Zap {
                 return self.send(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
-        let judgement = match self.shared.policy(request.domain) {
-            _ if self.shared.is_revoked(&request) => Judgement::Decided(revoked()),
-            (Some(policy), _) => policy.judge(&request, &mut ()),
-            (None, _) => {
-                let refused =
-                    Outcome::refused(StatusCode::AuthenticationFailure, Reason::UnknownDomain);
-                Judgement::Decided(refused)
+        match self.shared.judge(&request) {
+            Judgement::NotInStores { stores, .. } if !current => {
+                self.wait_for_stores(frames, stores)
             }
-        };
-        match judgement {
-            Judgement::Decided(outcome) => self.answer(frames, outcome),
-            Judgement::NotInStores { refused, .. } if current => self.answer(frames, refused),
-            Judgement::NotInStores { stores, .. } => self.wait_for_stores(frames, stores),
+            Judgement::Decided(outcome)
+            | Judgement::NotInStores {
+                refused: outcome, ..
+            } => {
+                let reply = self.shared.settle(&request, outcome);
+                self.send(frames, reply)
+            }
             Judgement::Ask(question) => self.ask(frames, question),
         }
     }
@@ -569,20 +597,13 @@ impl Zap {
         Ok(())
     }
 
-    fn answer(&mut self, frames: Frames, mut outcome: Outcome) -> Result<()> {
-        if outcome.reply.status == StatusCode::Success {
-            let number = frames
-                .request()
-                .ok()
-                .and_then(|r| self.shared.peers.admit(&r));
-            if let Some(number) = number {
-                outcome.reply.metadata.push_admission(number);
-            }
-        }
-        self.shared
-            .audit
-            .decision(&frames, outcome.reply.status, outcome.reason);
-        self.send(frames, outcome.reply)
+    /// Answers a request that waited.
+    fn answer(&mut self, frames: Frames, outcome: Outcome) -> Result<()> {
+        let reply = match frames.request() {
+            Ok(request) => self.shared.settle(&request, outcome),
+            Err(_) => ZapReply::refusal(StatusCode::AuthenticationFailure),
+        };
+        self.send(frames, reply)
     }
 
     fn send(&mut self, mut frames: Frames, reply: ZapReply) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -67,6 +67,8 @@ impl ConnectedPeer {
 /// What the authenticator knows of connections.
 pub(super) struct Peers {
     state: Mutex<State>,
+    /// Whether any socket was ever watched: until then, decisions need not look.
+    watching: AtomicBool,
     pub(super) scope: RevocationScope,
     pub(super) audit: Arc<Audit>,
 }
@@ -135,6 +137,7 @@ impl Peers {
     pub(super) fn new(scope: RevocationScope, audit: Arc<Audit>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
+            watching: AtomicBool::new(false),
             scope,
             audit,
         })
@@ -148,6 +151,7 @@ impl Peers {
     pub(super) fn watch(self: &Arc<Self>, domain: Arc<str>) -> (SocketWatch, Arc<AtomicBool>) {
         let alarm = Arc::new(AtomicBool::new(false));
         let mut state = self.state();
+        self.watching.store(true, Ordering::Release);
         let id = state.number();
         state.domains.entry(domain.clone()).or_default();
         state.sockets.insert(
@@ -172,6 +176,9 @@ impl Peers {
     /// Records an admission; its number, which every message of the connection is to repeat. `None` where no socket of the domain is
     /// watched.
     pub(super) fn admit(&self, request: &ZapRequest<'_>) -> Option<u64> {
+        if !self.watching.load(Ordering::Acquire) {
+            return None;
+        }
         let mut state = self.state();
         let (domain, _) = state.domains.get_key_value(request.domain?)?;
         let domain = domain.clone();

@@ -12,7 +12,7 @@ use super::keys::PublicKey;
 use super::passwords::PasswordFile;
 use super::store::CertificateStore;
 use super::verdict::{Callback, Outcome, Peer, Reply, Verdict};
-use super::zap::{Credential, Metadata, StatusCode, ZapRequest};
+use super::zap::{Credential, Metadata, StatusCode, UserId, ZapRequest};
 
 /// Who may connect to the sockets of one domain: by address, mechanism and credential, in this order.
 ///
@@ -169,7 +169,7 @@ impl Policy {
         });
         match (&request.credential, &self.plain, &self.curve) {
             (Credential::Null, ..) if self.null => {
-                Judgement::Decided(Outcome::admitted(Vec::new(), Metadata::default()))
+                Judgement::Decided(Outcome::admitted(UserId::Text(Vec::new()), Metadata::new()))
             }
             (Credential::Plain { name, password }, Some(passwords), _) => {
                 let refused = self.refused(Rule::Credential, Reason::WrongPassword);
@@ -255,22 +255,15 @@ impl Policy {
         match keys {
             Keys::Any => {
                 trace.asked(Rule::Credential, true, || "any key will do".into());
-                Judgement::Decided(Outcome::admitted(
-                    key.to_string().into_bytes(),
-                    Metadata::default(),
-                ))
+                Judgement::Decided(Outcome::admitted(UserId::Key(key), Metadata::new()))
             }
-            Keys::Stores(stores) => match stores.iter().find_map(|store| store.lookup(&key)) {
-                Some(certificate) => {
+            Keys::Stores(stores) => match stores.iter().find_map(|store| store.find(&key)) {
+                Some(kept) => {
                     trace.asked(Rule::Credential, true, || {
                         format!("there is a certificate with the key {key}")
                     });
-                    let mut metadata = Metadata::default();
-                    for (name, value) in certificate.metadata() {
-                        // Names that libzmq keeps for itself are not for a certificate to set; the file's size bounds the rest.
-                        let _ = metadata.push(name, value);
-                    }
-                    Judgement::Decided(Outcome::admitted(key.to_string().into_bytes(), metadata))
+                    let metadata = kept.map_or(Metadata::new().into(), |it| it.properties());
+                    Judgement::Decided(Outcome::admitted(UserId::Key(key), metadata))
                 }
                 None => {
                     trace.asked(Rule::Credential, false, || {
@@ -416,7 +409,7 @@ fn check_password(
     refused: Outcome,
 ) -> Outcome {
     if passwords.check(&name, password) {
-        Outcome::admitted(name, Metadata::default())
+        Outcome::admitted(UserId::Text(name), Metadata::new())
     } else {
         refused
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::certificate::Certificate;
 use super::directory::Layout;
-use super::generation::{Current, Hook, keep};
+use super::generation::{Current, Hook, Kept, keep};
 use super::keys::PublicKey;
 use super::watcher::{Request, Watcher};
 use crate::error::{Error, Result};
@@ -144,11 +144,15 @@ impl CertificateStore {
     /// The certificate of this key, if it is admitted.
     #[doc(alias = "zcertstore_lookup")]
     pub fn lookup(&self, key: &PublicKey) -> Option<Arc<Certificate>> {
-        let kept = self
-            .memory
-            .get(key)
-            .or_else(|| self.files.as_ref()?.keys().get(key))?;
+        let kept = self.find(key)?;
         Some(kept.unwrap_or_else(|| Arc::new(Certificate::new(*key))))
+    }
+
+    /// What is kept beside this key, if it is admitted.
+    pub(super) fn find(&self, key: &PublicKey) -> Option<Kept> {
+        self.memory
+            .get(key)
+            .or_else(|| self.files.as_ref()?.keys().get(key))
     }
 
     /// How many keys are admitted.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::address::PeerAddress;
 use super::audit::Reason;
 use super::keys::PublicKey;
-use super::zap::{Metadata, StatusCode, ZapProblem, ZapReply};
+use super::zap::{Metadata, Properties, StatusCode, UserId, ZapProblem, ZapReply};
 
 /// What a callback is told of a peer. Its key is proven: libzmq asks only after the peer has shown that it has the secret one.
 #[derive(Debug, Clone)]
@@ -82,11 +82,12 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn admitted(user_id: Vec<u8>, metadata: Metadata) -> Self {
+    pub(crate) fn admitted(user_id: UserId, metadata: impl Into<Properties>) -> Self {
         let reply = ZapReply {
             status: StatusCode::Success,
             user_id,
-            metadata,
+            metadata: metadata.into(),
+            admission: None,
         };
         Self {
             reply,
@@ -156,8 +157,11 @@ impl Reply {
         for (name, value) in &verdict.metadata {
             metadata.push(name, value)?;
         }
-        let user_id = verdict.user_id.unwrap_or_else(|| self.key.to_string());
-        Ok(Outcome::admitted(user_id.into_bytes(), metadata))
+        let user_id = match verdict.user_id {
+            Some(text) => UserId::Text(text.into_bytes()),
+            None => UserId::Key(self.key),
+        };
+        Ok(Outcome::admitted(user_id, metadata))
     }
 
     fn give(&mut self, outcome: Outcome) {

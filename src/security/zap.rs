@@ -1,16 +1,21 @@
 //! ZAP requests and replies: frames ↔ values. `Source: RFC 27/ZAP`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::address::PeerAddress;
+use super::certificate::Certificate;
 use super::keys::PublicKey;
 use crate::error::Result;
-use crate::socket::{Message, Socket};
+use crate::socket::{FrameList, Socket};
 
 const VERSION: &[u8] = b"1.0";
 
 /// Most metadata that a reply carries, in bytes as encoded.
 const METADATA_LIMIT: usize = 64 * 1024;
+
+/// Bytes of a property beside its name and value.
+pub(crate) const PROPERTY_OVERHEAD: usize = 5;
 
 /// The property by which every message of a connection repeats the number of its admission.
 pub(crate) const ADMISSION: &str = "X-Ironhouse-Admission";
@@ -142,7 +147,7 @@ pub(crate) struct ZapRequest<'a> {
 
 /// A request as it came, with the return address that a ROUTER puts before it.
 pub(crate) struct Frames {
-    frames: Vec<Message>,
+    frames: FrameList,
     /// How many frames are return address, the empty delimiter included.
     envelope: usize,
 }
@@ -150,8 +155,9 @@ pub(crate) struct Frames {
 impl Frames {
     /// # Errors
     /// [`ZapProblem::FrameCount`] for what cannot even be answered: no delimiter, or no request id behind it.
-    pub(crate) fn new(frames: Vec<Message>) -> Result<Self, ZapProblem> {
-        match frames.iter().skip(1).position(|frame| frame.is_empty()) {
+    pub(crate) fn new(frames: FrameList) -> Result<Self, ZapProblem> {
+        let delimiter = frames.from(1).position(<[u8]>::is_empty);
+        match delimiter {
             Some(at) if frames.len() >= at + 4 => Ok(Self {
                 frames,
                 envelope: at + 2,
@@ -163,19 +169,12 @@ impl Frames {
     /// # Errors
     /// [`ZapProblem`].
     pub(crate) fn request(&self) -> Result<ZapRequest<'_>, ZapProblem> {
-        let (_, body) = self.frames.split_at(self.envelope);
-        let [
-            version,
-            _id,
-            domain,
-            address,
-            _routing_id,
-            mechanism,
-            credentials @ ..,
-        ] = body
-        else {
-            return Err(ZapProblem::FrameCount(body.len()));
-        };
+        let count = self.frames.len() - self.envelope;
+        let mut body = self.frames.from(self.envelope);
+        let mut next = || body.next().ok_or(ZapProblem::FrameCount(count));
+        let [version, _id, domain, address, _routing_id, mechanism] =
+            [next()?, next()?, next()?, next()?, next()?, next()?];
+        let credentials = (body.next(), body.next(), body.next());
         if version != VERSION {
             return Err(ZapProblem::Version);
         }
@@ -185,16 +184,18 @@ impl Frames {
         if address.len() > 255 {
             return Err(ZapProblem::TooLong("address"));
         }
-        let credential = match (&mechanism[..], credentials) {
-            (b"NULL", []) => Credential::Null,
-            (b"PLAIN", [name, password]) if name.len() <= 255 && password.len() <= 255 => {
+        let credential = match (mechanism, credentials) {
+            (b"NULL", (None, ..)) => Credential::Null,
+            (b"PLAIN", (Some(name), Some(password), None))
+                if name.len() <= 255 && password.len() <= 255 =>
+            {
                 Credential::Plain { name, password }
             }
-            (b"CURVE", [key]) => match <[u8; 32]>::try_from(&key[..]) {
+            (b"CURVE", (Some(key), None, _)) => match <[u8; 32]>::try_from(key) {
                 Ok(key) => Credential::Curve(PublicKey::from_bytes(key)),
                 Err(_) => return Err(ZapProblem::Credentials(ZapMechanism::Curve)),
             },
-            (b"GSSAPI", [principal]) => Credential::Gssapi { principal },
+            (b"GSSAPI", (Some(principal), None, _)) => Credential::Gssapi { principal },
             (b"NULL", _) => return Err(ZapProblem::Credentials(ZapMechanism::Null)),
             (b"PLAIN", _) => return Err(ZapProblem::Credentials(ZapMechanism::Plain)),
             (b"CURVE", _) => return Err(ZapProblem::Credentials(ZapMechanism::Curve)),
@@ -219,28 +220,33 @@ impl Frames {
     /// As [`Socket::send`].
     pub(crate) fn answer(&mut self, reply: &ZapReply, socket: &Socket) -> Result<()> {
         for at in 0..self.envelope {
-            socket.send_more(self.take(at))?;
+            socket.send_frame_more(&mut self.frames, at)?;
         }
         socket.send_copy(VERSION, true)?;
-        socket.send_more(self.take(self.envelope + 1))?;
+        socket.send_frame_more(&mut self.frames, self.envelope + 1)?;
         socket.send_copy(reply.status.digits().as_bytes(), true)?;
         socket.send_copy(reply.status.text().as_bytes(), true)?;
-        socket.send_copy(&reply.user_id, true)?;
-        socket.send_copy(reply.metadata.as_bytes(), false)
+        match &reply.user_id {
+            UserId::Key(key) => socket.send_copy(&key.to_z85(), true)?,
+            UserId::Text(text) => socket.send_copy(text, true)?,
+        }
+        let metadata = reply.metadata.encoded();
+        match reply.admission {
+            Some(number) => {
+                let mut all = metadata.clone();
+                all.push_admission(number);
+                socket.send_copy(all.as_bytes(), false)
+            }
+            None => socket.send_copy(metadata.as_bytes(), false),
+        }
     }
 
-    fn take(&mut self, at: usize) -> Message {
-        self.frames
-            .get_mut(at)
-            .map(std::mem::take)
-            .unwrap_or_default()
-    }
-
-    /// Wipes the credentials, which may be a password; the list, empty, for another request.
-    pub(crate) fn wipe(mut self) -> Vec<Message> {
-        let credentials = (self.envelope + 6).min(self.frames.len());
-        self.frames.drain(credentials..).for_each(Message::wipe);
-        self.frames.clear();
+    /// Wipes the credentials where they may be a password; the list, for another request.
+    pub(crate) fn wipe(mut self) -> FrameList {
+        let mechanism = self.frames.from(self.envelope + 5).next();
+        if mechanism != Some(b"CURVE") {
+            self.frames.wipe(self.envelope + 6);
+        }
         self.frames
     }
 }
@@ -292,8 +298,41 @@ impl fmt::Display for StatusCode {
 #[derive(Debug)]
 pub(crate) struct ZapReply {
     pub(crate) status: StatusCode,
-    pub(crate) user_id: Vec<u8>,
-    pub(crate) metadata: Metadata,
+    pub(crate) user_id: UserId,
+    pub(crate) metadata: Properties,
+    /// The number of the admission, to be repeated by every message of the connection.
+    pub(crate) admission: Option<u64>,
+}
+
+/// Who a reply says it is.
+#[derive(Debug)]
+pub(crate) enum UserId {
+    /// A key, sent in Z85.
+    Key(PublicKey),
+    /// A name, or nothing.
+    Text(Vec<u8>),
+}
+
+/// Metadata of a reply: its own, or those of a certificate, which are kept as they are sent.
+#[derive(Debug)]
+pub(crate) enum Properties {
+    Own(Metadata),
+    Of(Arc<Certificate>),
+}
+
+impl Properties {
+    fn encoded(&self) -> &Metadata {
+        match self {
+            Properties::Own(metadata) => metadata,
+            Properties::Of(certificate) => certificate.encoded(),
+        }
+    }
+}
+
+impl From<Metadata> for Properties {
+    fn from(metadata: Metadata) -> Self {
+        Self::Own(metadata)
+    }
 }
 
 impl ZapReply {
@@ -301,8 +340,9 @@ impl ZapReply {
     pub(crate) fn refusal(status: StatusCode) -> Self {
         Self {
             status,
-            user_id: Vec::new(),
-            metadata: Metadata::default(),
+            user_id: UserId::Text(Vec::new()),
+            metadata: Metadata::default().into(),
+            admission: None,
         }
     }
 }
@@ -314,6 +354,11 @@ impl ZapReply {
 pub(crate) struct Metadata(Vec<u8>);
 
 impl Metadata {
+    /// Nothing.
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     /// As encoded.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -336,25 +381,60 @@ impl Metadata {
     }
 
     /// Adds the number of the admission. Left out where there is no room.
-    pub(crate) fn push_admission(&mut self, number: u64) {
+    fn push_admission(&mut self, number: u64) {
         let _ = self.add(ADMISSION, &number.to_string());
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), ZapProblem> {
-        let name_len = u8::try_from(name.len()).unwrap_or(0);
-        if name_len == 0 {
-            return Err(ZapProblem::MetadataName(name.chars().take(64).collect()));
-        }
-        let size = self.0.len() + 1 + name.len() + 4 + value.len();
-        let value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        let size = self.0.len() + PROPERTY_OVERHEAD + name.len() + value.len();
         if size > METADATA_LIMIT {
             return Err(ZapProblem::MetadataSize(size));
         }
-        self.0.reserve(1 + name.len() + 4 + value.len());
+        if self.keep(name, value) {
+            Ok(())
+        } else {
+            Err(ZapProblem::MetadataName(name.chars().take(64).collect()))
+        }
+    }
+
+    /// Room for this many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Adds what is to be kept, whether it may be sent or not; false where it cannot be encoded.
+    pub(crate) fn keep(&mut self, name: &str, value: &str) -> bool {
+        let (Ok(name_len @ 1..), Ok(value_len)) =
+            (u8::try_from(name.len()), u32::try_from(value.len()))
+        else {
+            return false;
+        };
+        self.0.reserve(PROPERTY_OVERHEAD + name.len() + value.len());
         self.0.push(name_len);
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(&value_len.to_be_bytes());
         self.0.extend_from_slice(value.as_bytes());
-        Ok(())
+        true
+    }
+
+    /// Whether a reply can carry it all.
+    pub(crate) fn fits(&self) -> bool {
+        self.0.len() <= METADATA_LIMIT
+    }
+
+    /// Names and values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let (&length, tail) = rest.split_first()?;
+            let (name, tail) = tail.split_at_checked(length.into())?;
+            let (length, tail) = tail.split_first_chunk()?;
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+            let (value, tail) = tail.split_at_checked(length)?;
+            rest = tail;
+            // They were text when they were put in.
+            let text = |bytes| std::str::from_utf8(bytes).ok();
+            Some((text(name)?, text(value)?))
+        })
     }
 }

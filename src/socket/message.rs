@@ -105,13 +105,6 @@ impl Message {
         Self(Content::Received(message))
     }
 
-    /// Overwrites what was received, where that is safe, and frees it.
-    pub(crate) fn wipe(self) {
-        if let Content::Received(message) = self.0 {
-            message.wipe();
-        }
-    }
-
     /// The message as the library behind `api` takes it.
     pub(crate) fn into_raw(self, api: &'static Api) -> Result<RawMessage> {
         match self.0 {

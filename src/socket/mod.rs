@@ -2,6 +2,7 @@
 
 mod builder;
 mod context;
+mod frames;
 mod handshake;
 mod message;
 mod monitor;
@@ -19,6 +20,7 @@ pub(crate) use builder::{Secured, sealed};
 #[cfg(feature = "linked")]
 pub use context::ContextBuilder;
 pub use context::{Capability, Context};
+pub(crate) use frames::FrameList;
 pub use handshake::HandshakeProblem;
 pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
@@ -383,9 +385,15 @@ impl Socket {
         self.raw.send_copy(bytes, if more { SNDMORE } else { 0 })
     }
 
-    /// As [`try_recv_multipart`](Self::try_recv_multipart), into a list that need not grow anew each time.
-    pub(crate) fn try_recv_into(&self, frames: &mut Vec<Message>) -> Result<()> {
-        self.recv_into(frames, DONTWAIT)
+    /// As [`try_recv_multipart`](Self::try_recv_multipart), into a list that need not grow anew each time. For sockets of ours, on which
+    /// no revocation is waiting.
+    pub(crate) fn try_recv_into(&self, frames: &mut FrameList) -> Result<()> {
+        frames.recv(&self.raw, DONTWAIT)
+    }
+
+    /// Sends a frame that was received, with more to follow; it is empty afterwards.
+    pub(crate) fn send_frame_more(&self, frames: &mut FrameList, at: usize) -> Result<()> {
+        frames.send_more(at, &self.raw, SNDMORE)
     }
 
     fn recv_into(&self, frames: &mut Vec<Message>, flags: i32) -> Result<()> {
