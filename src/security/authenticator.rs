@@ -127,7 +127,7 @@ impl Authenticator {
     ) -> Explanation {
         let request = ZapRequest {
             domain: Some(domain),
-            address: address.clone(),
+            address: address.clone().into(),
             credential,
         };
         self.0.shared().explain(&request)

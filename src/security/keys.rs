@@ -17,6 +17,23 @@ const TEXT_CHARS: usize = KEY_BYTES / 4 * 5;
 const DIGITS: &[u8; 85] =
     b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
+/// How many pairs of digits there are.
+const PAIR: u32 = 85 * 85;
+
+/// Every pair of digits: two at a time cost half the divisions.
+static PAIRS: [[u8; 2]; PAIR as usize] = {
+    let mut pairs = [[0; 2]; PAIR as usize];
+    let mut n = 0;
+    while n < pairs.len() {
+        #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+        {
+            pairs[n] = [DIGITS[n / 85], DIGITS[n % 85]];
+        }
+        n += 1;
+    }
+    pairs
+};
+
 /// Why a key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -132,13 +149,13 @@ impl PublicKey {
     /// The key's text, without an allocation: the reply to everybody who is admitted has it.
     pub(crate) fn to_z85(self) -> [u8; TEXT_CHARS] {
         let mut text = [0; TEXT_CHARS];
+        let pair = |n: u32| PAIRS.get(n as usize).copied().unwrap_or_default();
         for (group, digits) in self.0.chunks_exact(4).zip(text.chunks_exact_mut(5)) {
-            let mut rest = group.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
-            for digit in digits.iter_mut().rev() {
-                let value = usize::try_from(rest % 85).unwrap_or_default();
-                *digit = DIGITS.get(value).copied().unwrap_or_default();
-                rest /= 85;
-            }
+            let group = group.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
+            let [_, a] = pair(group / PAIR / PAIR);
+            let [b, c] = pair(group / PAIR % PAIR);
+            let [d, e] = pair(group % PAIR);
+            digits.copy_from_slice(&[a, b, c, d, e]);
         }
         text
     }

@@ -365,7 +365,7 @@ impl Admission {
     pub(super) fn request(&self) -> ZapRequest<'_> {
         ZapRequest {
             domain: Some(&self.domain),
-            address: self.address.clone(),
+            address: self.address.clone().into(),
             credential: match &self.identity {
                 PeerIdentity::Anonymous => Credential::Null,
                 PeerIdentity::User(name) => Credential::Plain {
@@ -600,7 +600,7 @@ mod tests {
     fn admit(peers: &Peers, at: u8, key: u8) -> u64 {
         let request = ZapRequest {
             domain: Some("d"),
-            address: address(at),
+            address: address(at).into(),
             credential: Credential::Curve(PublicKey::from_bytes([key; 32])),
         };
         peers.admit(&request).unwrap()

@@ -12,7 +12,7 @@ use super::keys::PublicKey;
 use super::passwords::PasswordFile;
 use super::store::CertificateStore;
 use super::verdict::{Callback, Outcome, Peer, Reply, Verdict};
-use super::zap::{Credential, Metadata, StatusCode, UserId, ZapRequest};
+use super::zap::{Credential, Metadata, StatusCode, UserId, Whence, ZapRequest};
 
 /// Who may connect to the sockets of one domain: by address, mechanism and credential, in this order.
 ///
@@ -193,11 +193,11 @@ impl Policy {
         }
     }
 
-    fn judge_address(&self, address: &PeerAddress, trace: &mut impl Trace) -> Option<Judgement> {
+    fn judge_address(&self, address: &Whence<'_>, trace: &mut impl Trace) -> Option<Judgement> {
         // What cannot be read cannot be compared: where addresses matter, it is none of the good ones.
-        let unreadable = matches!(address, PeerAddress::Unknown(_));
-        let denied = self.deny.matching(address);
-        let passed = denied.is_none() && (!unreadable || self.deny.is_empty());
+        let readable = || !matches!(**address, PeerAddress::Unknown(_));
+        let denied = matching(&self.deny, address);
+        let passed = self.deny.is_empty() || (denied.is_none() && readable());
         trace.asked(Rule::DenyList, passed, || match denied {
             Some(rule) => format!("{address} is denied by {rule}"),
             None if !passed => format!("{address} cannot be compared with the deny list"),
@@ -207,7 +207,7 @@ impl Policy {
         if !passed {
             return Some(self.refuse(Rule::DenyList, Reason::AddressDenied));
         }
-        let allowed = self.allow.matching(address);
+        let allowed = matching(&self.allow, address);
         let passed = self.allow.is_empty() || allowed.is_some();
         trace.asked(Rule::AllowList, passed, || match allowed {
             Some(rule) => format!("{address} is allowed by {rule}"),
@@ -400,6 +400,14 @@ impl Question {
             }
         }
     }
+}
+
+/// The rule that names the address, which is read only where there are rules.
+fn matching(rules: &AddressSet, address: &Whence<'_>) -> Option<AddressRule> {
+    if rules.is_empty() {
+        return None;
+    }
+    rules.matching(address)
 }
 
 fn check_password(

@@ -1,6 +1,8 @@
 //! ZAP requests and replies: frames ↔ values. `Source: RFC 27/ZAP`.
 
+use std::cell::OnceCell;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::address::PeerAddress;
@@ -141,8 +143,40 @@ impl Credential<'_> {
 pub(crate) struct ZapRequest<'a> {
     /// The policy to apply, without the NUL that C programs leave at its end. `None` where it is not UTF-8.
     pub(crate) domain: Option<&'a str>,
-    pub(crate) address: PeerAddress,
+    pub(crate) address: Whence<'a>,
     pub(crate) credential: Credential<'a>,
+}
+
+/// A peer's address as it came, read once somebody asks: most policies do not.
+pub(crate) struct Whence<'a> {
+    text: &'a [u8],
+    address: OnceCell<PeerAddress>,
+}
+
+impl Deref for Whence<'_> {
+    type Target = PeerAddress;
+
+    fn deref(&self) -> &PeerAddress {
+        self.address.get_or_init(|| {
+            // What is no text is no address, and no rule admits it.
+            PeerAddress::parse(std::str::from_utf8(self.text).unwrap_or("?"))
+        })
+    }
+}
+
+impl fmt::Display for Whence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl From<PeerAddress> for Whence<'_> {
+    fn from(address: PeerAddress) -> Self {
+        Self {
+            text: &[],
+            address: address.into(),
+        }
+    }
 }
 
 /// A request as it came, with the return address that a ROUTER puts before it.
@@ -208,8 +242,10 @@ impl Frames {
         let domain = domain.strip_suffix(&[0]).unwrap_or(domain);
         Ok(ZapRequest {
             domain: std::str::from_utf8(domain).ok(),
-            // What is no text is no address, and no rule admits it.
-            address: PeerAddress::parse(std::str::from_utf8(address).unwrap_or("?")),
+            address: Whence {
+                text: address,
+                address: OnceCell::new(),
+            },
             credential,
         })
     }
