@@ -6,12 +6,12 @@
 #
 # Needs, as Debian names them: libzmq3-dev libsodium-dev pkg-config g++ make, libczmq-dev and python3-zmq (real peers),
 # valgrind and libc6-dbg, and Rust 1.85 as /usr/bin/cargo (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*);
-# IRONHOUSE_OLDEST_RUST names another folder that holds cargo and rustc. A missing one fails: nothing is skipped.
+# IRONHOUSE_OLDEST_RUST names another folder that holds cargo and rustc; and cargo-deny. A missing one fails: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . ci/steps.sh
 
-all=(lock fmt vendored clippy test wrong_use interop all_features linkage doc valgrind oldest_rust)
+all=(lock fmt deny vendored clippy test wrong_use interop all_features linkage doc valgrind oldest_rust)
 
 check_lock() {
   cargo metadata --locked --format-version 1 >/dev/null
@@ -19,6 +19,26 @@ check_lock() {
 
 check_fmt() {
   cargo fmt --all --check
+}
+
+# Licences and sources of all dependencies, and known holes in them. The list of holes is fetched anew each time; where its host is out of
+# reach, the check fails unless IRONHOUSE_ALLOW_MISSING names it.
+check_deny() {
+  PATH=$PWD/target/tools/bin:$PATH
+  if ! cargo deny --version; then
+    echo "ci/check.sh: cargo-deny is missing: cargo install --locked cargo-deny" >&2
+    return 1
+  fi
+  cargo deny --locked check licenses bans sources
+  if cargo deny --locked fetch db 2>target/advisories; then
+    cargo deny --locked check advisories
+  elif [[ " ${IRONHOUSE_ALLOW_MISSING:-} " == *" advisories "* ]]; then
+    echo "advisories NOT checked: their database cannot be fetched, and IRONHOUSE_ALLOW_MISSING names them"
+  else
+    cat target/advisories >&2
+    echo "the database of advisories cannot be fetched; IRONHOUSE_ALLOW_MISSING=advisories does without" >&2
+    return 1
+  fi
 }
 
 # The embedded libraries, even where the system's are installed.
