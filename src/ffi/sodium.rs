@@ -1,4 +1,4 @@
-//! libsodium behind safe functions: random bytes, Curve25519 keys and password hashes.
+//! libsodium behind safe functions: random bytes, Curve25519 keys, hashes and password hashes.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -95,6 +95,25 @@ pub(crate) fn public_from_secret(secret: &[u8; KEY_BYTES]) -> Result<[u8; KEY_BY
     } else {
         Err(failure("crypto_scalarmult_base", "not a usable secret key"))
     }
+}
+
+/// The BLAKE2b hash of 32 bytes of `input`, without a key.
+pub(crate) fn blake2b(input: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    // SAFETY: `hash` is valid for writes of its length and `input` for reads of its; a null key of no bytes is no key.
+    let rc = unsafe {
+        sodium::crypto_generichash(
+            hash.as_mut_ptr(),
+            hash.len(),
+            input.as_ptr(),
+            input.len() as u64,
+            std::ptr::null(),
+            0,
+        )
+    };
+    // Fails for lengths out of range only, and needs nothing that sodium_init(3) makes ready.
+    debug_assert_eq!(rc, 0);
+    hash
 }
 
 /// The Argon2id hash of a password, with a new salt. Takes the time and the memory that `cost` says.

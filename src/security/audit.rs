@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
+use super::fingerprint::Fingerprint;
+use super::keys::PublicKey;
 use super::peers::ConnectedPeer;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
 use crate::fanout::{Fanout, Tap};
@@ -40,6 +42,17 @@ pub struct Decision {
     pub status: StatusCode,
     /// Why.
     pub reason: Reason,
+}
+
+impl Decision {
+    /// The fingerprint of the peer's public key (CURVE).
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let key: PublicKey = match self.mechanism {
+            ZapMechanism::Curve => self.identity.as_ref()?.parse().ok()?,
+            _ => return None,
+        };
+        Some(key.fingerprint())
+    }
 }
 
 /// Why a peer was admitted, refused, or told to try again.
@@ -146,6 +159,9 @@ impl fmt::Display for Decision {
         )?;
         if let Some(identity) = &self.identity {
             write!(f, " as {identity:?}")?;
+        }
+        if let Some(fingerprint) = self.fingerprint() {
+            write!(f, " ({fingerprint})")?;
         }
         if self.reason != Reason::Admitted {
             write!(f, ": {}", self.reason)?;

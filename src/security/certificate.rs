@@ -231,6 +231,15 @@ impl fmt::Debug for Certificate {
     }
 }
 
+/// The key's fingerprint, then the metadata, names and values.
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fingerprint().fmt(f)?;
+        self.metadata()
+            .try_for_each(|(name, value)| write!(f, " {name}={value:?}"))
+    }
+}
+
 /// Whether the mechanism can carry a metadata name, and every reader tells it from a key.
 pub(crate) fn can_be_sent(name: &str) -> bool {
     name.len() <= NAME_LIMIT && !name.starts_with(PUBLIC_KEY) && !name.starts_with(SECRET_KEY)
@@ -867,6 +876,17 @@ mod tests {
             .and_then(|c| c.with_meta("a", "2"))
             .unwrap();
         assert_eq!(metadata(&changed), [("a", "2")]);
+    }
+
+    #[test]
+    fn certificate_is_shown_by_its_fingerprint_and_what_it_says_of_its_owner() {
+        let certificate = parse(&format!(
+            "metadata\n    name = pump \u{1b} 7\ncurve\n    public-key = \"{PUBLIC}\"\n"
+        ));
+        let fingerprint = certificate.public_key().fingerprint();
+        let wanted = format!("{fingerprint} name=\"pump \\u{{1b}} 7\"");
+        assert_eq!(certificate.to_string(), wanted);
+        assert!(!wanted.contains(PUBLIC));
     }
 
     #[test]

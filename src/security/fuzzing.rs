@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::certificate::{Certificate, SecretCertificate};
 use super::file::{CERTIFICATE_LIMIT, FileProblem};
+use super::fingerprint::Fingerprint;
 use super::hash::Hash;
 use super::keyfile;
 use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
@@ -183,7 +184,7 @@ pub fn keyfile(data: &[u8]) {
     }
 }
 
-/// Keys as text: what is read is written as it was and is never zero; any 32 bytes survive their text; an error
+/// Keys as text: what is read is written as it was and is never zero; any 32 bytes survive their text, and so does their fingerprint; an error
 /// tells a length or a position, nothing else of the text.
 pub fn keys(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
@@ -210,7 +211,18 @@ pub fn keys(data: &[u8]) {
             assert_eq!(format!("{own:?}"), format!("{other:?}"));
         }
     }
+    if let Ok(fingerprint) = text.parse::<Fingerprint>() {
+        assert_eq!(
+            fingerprint.to_string().parse::<Fingerprint>().unwrap(),
+            fingerprint
+        );
+    }
     if let Some(&bytes) = data.first_chunk::<32>() {
+        let fingerprint = PublicKey::from_bytes(bytes).fingerprint();
+        assert_eq!(
+            fingerprint.to_string().parse::<Fingerprint>().unwrap(),
+            fingerprint
+        );
         let text = PublicKey::from_bytes(bytes).to_string();
         match text.parse::<PublicKey>() {
             Ok(key) => assert_eq!(key.as_bytes(), &bytes),

@@ -49,6 +49,11 @@ pub enum KeyProblem {
         "the public key does not belong to the secret key: make a new pair, or restore the file"
     )]
     Mismatch,
+    /// Not 20 digits of a fingerprint.
+    #[error(
+        "a fingerprint is 5 groups of 4 digits and letters, none of them U, such as eq3g-xrs3-wcg3-fcem-an2d"
+    )]
+    Fingerprint,
 }
 
 /// Why a text is no key; becomes an [`Error`] or, in a file, a [`FileProblem`].

@@ -9,6 +9,7 @@ mod directory;
 mod events;
 mod explain;
 mod file;
+mod fingerprint;
 /// Promises of the parsers, for `fuzz/` and the unit tests.
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -40,6 +41,7 @@ pub use authenticator::{Authenticator, AuthenticatorBuilder, Domain};
 pub use certificate::{Certificate, SecretCertificate};
 pub use explain::{Explanation, PolicySource, Step};
 pub use file::{FileKind, FileProblem};
+pub use fingerprint::Fingerprint;
 pub use hash::HashProblem;
 pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, SecretKey};
 pub use mechanism::{CurveClient, CurveServer, NullServer, PlainClient, PlainServer};

@@ -567,12 +567,12 @@ impl PeerIdentity {
     }
 }
 
-/// The name, the key in Z85, or "anonymous".
+/// The name, the key in Z85 and its fingerprint, or "anonymous".
 impl fmt::Display for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
-            Self::Key(key) => key.fmt(f),
+            Self::Key(key) => write!(f, "{key} ({})", key.fingerprint()),
             Self::User(name) | Self::Principal(name) => name.escape_debug().fmt(f),
         }
     }

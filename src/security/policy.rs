@@ -260,14 +260,20 @@ impl Policy {
             Keys::Stores(stores) => match stores.iter().find_map(|store| store.find(&key)) {
                 Some(kept) => {
                     trace.asked(Rule::Credential, true, || {
-                        format!("there is a certificate with the key {key}")
+                        format!(
+                            "there is a certificate with the key {key} ({})",
+                            key.fingerprint()
+                        )
                     });
                     let metadata = kept.map_or(Metadata::new().into(), |it| it.properties());
                     Judgement::Decided(Outcome::admitted(UserId::Key(key), metadata))
                 }
                 None => {
                     trace.asked(Rule::Credential, false, || {
-                        format!("there is no certificate with the key {key}")
+                        format!(
+                            "there is no certificate with the key {key} ({})",
+                            key.fingerprint()
+                        )
                     });
                     let refused = self.refused(Rule::Credential, Reason::UnknownKey);
                     Judgement::NotInStores {

@@ -435,8 +435,9 @@ fn an_explanation_names_the_rule_that_decided_and_those_before_it() {
             format!(
                 "admitted (status 200)\n  policy: the domain's own\n  deny list: 192.0.2.2 is not on the deny list\n  \
                  allow list: 192.0.2.2 is allowed by 192.0.2.0/24\n  mechanism: the policy takes CURVE\n  \
-                 credential: there is a certificate with the key {}",
-                known.public_key()
+                 credential: there is a certificate with the key {} ({})",
+                known.public_key(),
+                known.public_key().fingerprint()
             )
         );
         let elsewhere = explain("e", "192.0.2.2", Credential::Null);

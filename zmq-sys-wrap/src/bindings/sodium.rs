@@ -11,6 +11,12 @@ pub const crypto_box_BEFORENMBYTES: u32 = 32;
 pub const crypto_box_SEALBYTES: u32 = 48;
 pub const crypto_box_ZEROBYTES: u32 = 32;
 pub const crypto_box_BOXZEROBYTES: u32 = 16;
+pub const crypto_generichash_BYTES_MIN: u32 = 16;
+pub const crypto_generichash_BYTES_MAX: u32 = 64;
+pub const crypto_generichash_BYTES: u32 = 32;
+pub const crypto_generichash_KEYBYTES_MIN: u32 = 16;
+pub const crypto_generichash_KEYBYTES_MAX: u32 = 64;
+pub const crypto_generichash_KEYBYTES: u32 = 32;
 pub const crypto_pwhash_ALG_ARGON2I13: u32 = 1;
 pub const crypto_pwhash_ALG_ARGON2ID13: u32 = 2;
 pub const crypto_pwhash_ALG_DEFAULT: u32 = 2;
@@ -150,6 +156,16 @@ unsafe extern "C" {
         clen: ::core::ffi::c_ulonglong,
         n: *const ::core::ffi::c_uchar,
         k: *const ::core::ffi::c_uchar,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn crypto_generichash(
+        out: *mut ::core::ffi::c_uchar,
+        outlen: usize,
+        in_: *const ::core::ffi::c_uchar,
+        inlen: ::core::ffi::c_ulonglong,
+        key: *const ::core::ffi::c_uchar,
+        keylen: usize,
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
