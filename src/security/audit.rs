@@ -7,6 +7,7 @@ use super::address::PeerAddress;
 use super::fingerprint::Fingerprint;
 use super::keys::PublicKey;
 use super::peers::ConnectedPeer;
+use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
 use crate::fanout::{Fanout, Tap};
 
@@ -20,6 +21,17 @@ pub enum AuditEvent {
     Malformed(ZapProblem),
     /// It closed a connection because a peer is no longer admitted: this one, or where it lists several candidates, one of them.
     Closed(ConnectedPeer),
+    /// The system's clock was set, or the machine slept: it shows something else than the time that went by. Noticed only while
+    /// certificates with dates are judged.
+    ///
+    /// A clock that is set back gives nobody an ended certificate back: ends go on being judged by the latest time that it has shown, and
+    /// starts by what it shows. If that latest time was the wrong one, [`Authenticator::trust_clock`](super::Authenticator::trust_clock) forgets it.
+    ClockJumped {
+        /// What it should show.
+        expected: SystemTime,
+        /// What it shows.
+        found: SystemTime,
+    },
     /// Its thread ended though it is still needed: every later handshake is refused by libzmq.
     HandlerDied,
 }
@@ -69,6 +81,12 @@ pub enum Reason {
     MechanismNotAllowed,
     /// No certificate in the store has its key.
     UnknownKey,
+    /// Its certificate has ended: `not-after` has passed.
+    Expired,
+    /// Its certificate has not begun: `not-before` is to come.
+    NotYetValid,
+    /// Its certificate is `disabled`.
+    Disabled,
     /// No such user, or not that user's password.
     WrongPassword,
     /// The domain has no policy, and the fallback refuses.
@@ -103,6 +121,9 @@ impl fmt::Display for Reason {
             Reason::AddressNotAllowed => "its address is not on the allow list",
             Reason::MechanismNotAllowed => "the policy does not take this mechanism",
             Reason::UnknownKey => "no certificate with this key",
+            Reason::Expired => "its certificate has ended",
+            Reason::NotYetValid => "its certificate has not begun",
+            Reason::Disabled => "its certificate is disabled",
             Reason::WrongPassword => "unknown user or wrong password",
             Reason::UnknownDomain => "no policy for this domain",
             Reason::Revoked => "its key was revoked",
@@ -134,6 +155,19 @@ impl fmt::Display for AuditEvent {
                     write!(f, "{} {identity}", std::mem::replace(&mut word, " or"))
                 })?;
                 f.write_str(": no longer admitted")
+            }
+            AuditEvent::ClockJumped { expected, found } => {
+                write!(
+                    f,
+                    "the system's clock shows {} where it should show {}: ",
+                    Date(*found),
+                    Date(*expected)
+                )?;
+                f.write_str(if found < expected {
+                    "certificates that had ended stay so, and some that had begun have not; set it right, or trust it from now on"
+                } else {
+                    "certificates that ended meanwhile admit nobody"
+                })
             }
             AuditEvent::HandlerDied => {
                 f.write_str("the authenticator's thread died: every handshake is refused now")

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::address::PeerAddress;
 use super::audit::AuditEvents;
+use super::clock::{self, Source};
 use super::explain::Explanation;
 use super::handler::{Handler, Limits};
 use super::keys::PublicKey;
@@ -55,7 +56,9 @@ impl Authenticator {
                 deadline: DEADLINE,
                 threads: THREADS,
                 scope: RevocationScope::default(),
+                skew: clock::SKEW,
             },
+            clock: Source::default(),
         }
     }
 
@@ -95,7 +98,7 @@ impl Authenticator {
     /// [scope](AuthenticatorBuilder::revocation) says. A receive that waits goes on waiting when all there is was dropped: after a poll, use
     /// [`try_recv`](crate::Socket::try_recv).
     ///
-    /// The same becomes of the connections of a key whose certificate leaves its store, and of peers that a new policy refuses, as long
+    /// The same becomes of the connections of a key whose certificate leaves its store or ends, and of peers that a new policy refuses, as long
     /// as they are refused.
     ///
     /// Not closed are connections that the server itself made ([`connect`](crate::Socket::connect)), from which messages are dropped just
@@ -133,6 +136,12 @@ impl Authenticator {
         self.0.shared().explain(&request)
     }
 
+    /// Believes the system's clock again, whatever it has shown before: for when it was wrong, ran ahead, and was set back, as
+    /// [`AuditEvent::ClockJumped`](super::AuditEvent::ClockJumped) told. Certificates whose end only that wrong clock had passed admit again.
+    pub fn trust_clock(&self) {
+        self.0.shared().clock.trust();
+    }
+
     /// A reader of every decision from now on.
     pub fn events(&self) -> AuditEvents {
         self.0.shared().audit.subscribe()
@@ -151,6 +160,7 @@ impl Authenticator {
 pub struct AuthenticatorBuilder {
     context: Context,
     limits: Limits,
+    clock: Source,
 }
 
 impl AuthenticatorBuilder {
@@ -167,6 +177,23 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// By how much the clocks of those who date certificates and of this machine may differ; 60 s unless set, as machines that keep time over
+    /// the network differ by far less. Certificates admit that much earlier than `not-before` and later than `not-after`.
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.limits.skew = skew;
+        self
+    }
+
+    /// Has the authenticator take `clock` for the system's, so that a test can set it.
+    #[doc(hidden)]
+    pub fn clock_for_test(
+        mut self,
+        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> Self {
+        self.clock = Source(Arc::new(clock));
+        self
+    }
+
     /// What is closed where a revoked peer's connection cannot be told from others; [`RevocationScope::Address`] unless set.
     pub fn revocation(mut self, scope: RevocationScope) -> Self {
         self.limits.scope = scope;
@@ -178,7 +205,7 @@ impl AuthenticatorBuilder {
     /// # Errors
     /// As [`Authenticator::start`].
     pub fn start(self) -> Result<Authenticator> {
-        Handler::start(&self.context, self.limits)
+        Handler::start(&self.context, self.limits, self.clock)
             .map(Arc::new)
             .map(Authenticator)
     }

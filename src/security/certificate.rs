@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::security::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem};
 use crate::security::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
+use crate::security::validity::{self, Validity, ValidityProblem};
 use crate::security::zap::{Metadata, PROPERTY_OVERHEAD, Properties};
 use crate::security::zpl::{self, Document, SyntaxProblem, Writer};
 
@@ -45,6 +46,8 @@ pub struct Certificate {
     metadata: Metadata,
     /// Whether all of them may be sent.
     sendable: bool,
+    /// Whether some of them tell its life.
+    tells_its_life: bool,
 }
 
 impl Certificate {
@@ -54,6 +57,7 @@ impl Certificate {
             key,
             metadata: Metadata::new(),
             sendable: true,
+            tells_its_life: false,
         }
     }
 
@@ -63,6 +67,7 @@ impl Certificate {
             key,
             metadata: Metadata::with_capacity(bytes),
             sendable: true,
+            tells_its_life: false,
         }
     }
 
@@ -70,6 +75,7 @@ impl Certificate {
     pub(crate) fn push_meta(&mut self, name: &str, value: &str) {
         self.metadata.keep(name, value);
         self.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
+        self.tells_its_life |= Validity::name(name).is_some();
     }
 
     /// What a reply carries: all metadata, but for names that libzmq keeps for itself and what exceeds a reply.
@@ -93,7 +99,8 @@ impl Certificate {
     ///
     /// Names are 1 to 255 letters, digits and `$ - _ @ . & + /` without a slash at an end, and start neither with
     /// `public-key` nor `secret-key`, which pyzmq would take for the key. Values are free text of one line, without
-    /// control characters. Mind CZMQ's authenticator: above 512 bytes of metadata it writes beyond its buffer.
+    /// control characters; those of `not-before`, `not-after` and `disabled` are as [`Validity`] says. Mind CZMQ's authenticator: above 512
+    /// bytes of metadata it writes beyond its buffer.
     ///
     /// # Errors
     /// [`Error::InvalidOption`]: a name or value that some reader would not find again.
@@ -126,7 +133,12 @@ impl Certificate {
         if changed.meta(name).is_none() {
             changed.push_meta(name, value);
         }
-        Ok(changed)
+        let mut life = Validity::new();
+        let read = changed.metadata().try_for_each(|(n, v)| life.read(n, v));
+        match read {
+            Ok(()) => Ok(changed),
+            Err(problem) => refuse("metadata", &problem),
+        }
     }
 
     /// Removes the metadata value of this name, if there is one.
@@ -137,6 +149,28 @@ impl Certificate {
             changed.push_meta(known, value);
         }
         changed
+    }
+
+    /// Sets from when to when the certificate admits its owner, in the place of what was set before.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]: an end that is not behind the start, or a date beyond the years 1970 to 9999.
+    pub fn with_validity(self, validity: Validity) -> Result<Self> {
+        let bare = validity::NAMES.into_iter().fold(self, Self::without_meta);
+        validity
+            .metadata()
+            .try_fold(bare, |changed, (name, value)| {
+                changed.with_meta(name, &value)
+            })
+    }
+
+    /// From when to when the certificate admits its owner.
+    pub fn validity(&self) -> Validity {
+        if self.tells_its_life {
+            Validity::of(self.metadata())
+        } else {
+            Validity::new()
+        }
     }
 
     /// The public key.
@@ -267,18 +301,35 @@ impl<'a> Parts<'a> {
             .map_err(|problem| Fault::new(Some(public.line()), problem))?;
 
         let mut certificate = Certificate::new(key);
-        if let Some(section) = document.section("metadata") {
+        let metadata = document.section("metadata");
+        if let Some(section) = metadata {
             let size =
                 |node: &zpl::Node<'_>| node.name().len() + node.value().len() + PROPERTY_OVERHEAD;
             let room = document.children(section).map(size).sum();
             certificate = Certificate::with_room(key, room);
+            let mut validity = Validity::new();
             for node in document.children(section) {
                 if !can_be_sent(node.name()) {
                     return Err(Fault::new(Some(node.line()), FileProblem::MetadataName));
                 }
+                let at = |problem| Fault::new(Some(node.line()), problem);
                 if certificate.meta(node.name()).is_none() {
+                    let read = validity.read(node.name(), node.value());
+                    read.map_err(|problem| at(problem.into()))?;
                     certificate.push_meta(node.name(), node.value());
+                } else if Validity::name(node.name()).is_some() {
+                    return Err(at(FileProblem::SameName));
                 }
+            }
+        }
+        for node in document.nodes() {
+            let counts = |section| document.children(section).any(|n| n.line() == node.line());
+            match Validity::name(node.name()) {
+                Some(name) if !metadata.is_some_and(counts) => {
+                    let problem = ValidityProblem::Misplaced(name);
+                    return Err(Fault::new(Some(node.line()), problem));
+                }
+                _ => {}
             }
         }
         Ok(Self {
@@ -325,6 +376,17 @@ impl SecretCertificate {
     pub fn with_meta(self, name: &str, value: &str) -> Result<Self> {
         Ok(Self {
             certificate: self.certificate.with_meta(name, value)?,
+            keypair: self.keypair,
+        })
+    }
+
+    /// Sets from when to when the certificate admits its owner, as [`Certificate::with_validity`] does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]: an end that is not behind the start, or a date beyond the years 1970 to 9999.
+    pub fn with_validity(self, validity: Validity) -> Result<Self> {
+        Ok(Self {
+            certificate: self.certificate.with_validity(validity)?,
             keypair: self.keypair,
         })
     }
@@ -431,6 +493,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use std::time::{Duration, SystemTime};
+
     use crate::security::file::FileKind;
 
     /// A pair made for these tests.
@@ -876,6 +940,106 @@ mod tests {
             .and_then(|c| c.with_meta("a", "2"))
             .unwrap();
         assert_eq!(metadata(&changed), [("a", "2")]);
+    }
+
+    #[test]
+    fn life_that_cannot_be_told_is_refused_with_the_line() {
+        let with = |lines: &str| {
+            let lines = lines.replace(';', "\n    ");
+            format!("metadata\n    name = x\n    {lines}\ncurve\n    public-key = \"{PUBLIC}\"\n")
+        };
+        for (lines, line, problem) in [
+            (
+                "not-after = 2027-01-31T12:00:00",
+                3,
+                ValidityProblem::NoZone("not-after").into(),
+            ),
+            (
+                "role = y;not-before = soon",
+                4,
+                ValidityProblem::Date("not-before").into(),
+            ),
+            ("disabled", 3, ValidityProblem::Disabled.into()),
+            (
+                "not-after = 2027-01-31T12:00:00Z;not-before = 2028-01-31T12:00:00Z",
+                4,
+                ValidityProblem::Reversed.into(),
+            ),
+            (
+                "not_after = 2027-01-31T12:00:00Z",
+                3,
+                ValidityProblem::Misspelt("not-after").into(),
+            ),
+            (
+                "not-after = 2027-01-31T12:00:00Z;not-after = 2028-01-31T12:00:00Z",
+                4,
+                FileProblem::SameName,
+            ),
+        ] {
+            assert_eq!(fault(&with(lines)), (Some(line), problem), "{lines}");
+        }
+        let misplaced = FileProblem::from(ValidityProblem::Misplaced("disabled"));
+        let curve = format!("curve\n    public-key = \"{PUBLIC}\"\n");
+        for (text, line) in [
+            (format!("{curve}    disabled = true\n"), 3),
+            (format!("{curve}disabled = true\n"), 3),
+            (
+                format!("metadata\n    name = x\n        disabled = true\n{curve}"),
+                3,
+            ),
+            (
+                format!("metadata\n{curve}metadata\n    disabled = true\n"),
+                5,
+            ),
+        ] {
+            assert_eq!(fault(&text), (Some(line), misplaced.clone()), "{text}");
+        }
+        let life = parse(&with("disabled = false;not-after = 2027-01-31T12:00:00Z")).validity();
+        assert_eq!(life.to_string(), "until 2027-01-31T12:00:00Z");
+    }
+
+    #[test]
+    fn life_is_set_as_a_whole_or_by_its_metadata() {
+        let certificate = Certificate::new(PUBLIC.parse().unwrap())
+            .with_meta("name", "x")
+            .unwrap();
+        assert_eq!(certificate.validity(), Validity::new());
+        let [start, end] = [1, 2].map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+        let life = Validity::new().with_not_before(start).with_not_after(end);
+        let with_life = certificate.clone().with_validity(life).unwrap();
+        assert_eq!(with_life.validity(), life);
+        let wanted = [
+            ("name", "x"),
+            ("not-before", "1970-01-01T00:00:01Z"),
+            ("not-after", "1970-01-01T00:00:02Z"),
+        ];
+        assert_eq!(metadata(&with_life), wanted);
+        let later = Validity::new()
+            .with_not_before(end)
+            .with_disabled(true)
+            .with_not_after(end + Duration::from_nanos(1));
+        let moved = with_life.clone().with_validity(later).unwrap();
+        assert_eq!(moved.validity(), later);
+        assert_eq!(moved.with_validity(Validity::new()).unwrap(), certificate);
+        for (name, value) in [
+            ("not-before", "1970-01-01T00:00:02Z"),
+            ("not-after", "1970-01-01T00:00:02"),
+            ("disabled", "perhaps"),
+            ("NOT-AFTER", "1970-01-01T00:00:02Z"),
+        ] {
+            let refused = with_life.clone().with_meta(name, value);
+            assert!(
+                matches!(refused, Err(Error::InvalidOption { .. })),
+                "{name}"
+            );
+        }
+        for life in [
+            Validity::new().with_not_before(end).with_not_after(start),
+            Validity::new().with_not_after(start - Duration::from_secs(2)),
+            Validity::new().with_not_after(end + Duration::from_secs(1 << 40)),
+        ] {
+            assert!(certificate.clone().with_validity(life).is_err(), "{life}");
+        }
     }
 
     #[test]

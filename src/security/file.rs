@@ -14,6 +14,7 @@ use crate::ffi::dir::{self, Dir};
 use crate::ffi::sodium;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
+use crate::security::validity::ValidityProblem;
 use crate::security::zpl::{SyntaxError, SyntaxProblem};
 
 /// Largest certificate file in bytes.
@@ -78,6 +79,9 @@ pub enum FileProblem {
         "a metadata name has 1 to 255 characters, and starts neither with `public-key` nor with `secret-key`"
     )]
     MetadataName,
+    /// A certificate's life that cannot be told.
+    #[error(transparent)]
+    Validity(#[from] ValidityProblem),
     /// A line of a password file without `=`.
     #[error("no `=`: write `name=password`, or start a comment with `#`")]
     NoEquals,
@@ -103,7 +107,7 @@ pub enum FileProblem {
     /// Something else than metadata behind the key in a line of a key file.
     #[error("behind the key expected `name=\"value\"`: blanks between such pairs, none around `=`")]
     Pair,
-    /// Two metadata values of one name in a line of a key file.
+    /// Two metadata values of one name in a line of a key file, or in a certificate where that name tells its life.
     #[error("two values of one name: remove one")]
     SameName,
     /// The key of an earlier line of the same key file.

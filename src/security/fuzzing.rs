@@ -27,6 +27,7 @@ use super::hash::Hash;
 use super::keyfile;
 use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
 use super::passwords::PasswordFile;
+use super::validity::Date;
 use super::zap::{Frames, Metadata};
 use super::zpl::{self, Document, Node, Writer};
 use crate::error::Error;
@@ -118,6 +119,43 @@ pub fn certificate(data: &[u8]) {
     }
     if saves(made.save(&path)) {
         assert_eq!(Certificate::load(&path).unwrap(), made);
+    }
+}
+
+/// The lives of certificates, as metadata `name=value` a line: what is taken tells one life, which survives being written anew; dates are in UTC
+/// and mean what they say; no name that is taken for one that counts goes unheeded.
+pub fn validity(data: &[u8]) {
+    let mut made = Certificate::new(PublicKey::from_bytes([1; 32]));
+    for line in String::from_utf8_lossy(data).split('\n').take(8) {
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        made = made.clone().with_meta(name, value).unwrap_or(made);
+    }
+    let life = made.validity();
+    let again = made.clone().with_validity(life).unwrap();
+    assert_eq!(again.validity(), life);
+    let start_and_end = life.not_before().zip(life.not_after());
+    assert!(start_and_end.is_none_or(|(start, end)| start < end));
+    for (name, date) in [
+        ("not-before", life.not_before()),
+        ("not-after", life.not_after()),
+    ] {
+        let Some(text) = made.meta(name) else {
+            assert_eq!(date, None);
+            continue;
+        };
+        let (seconds, rest) = text.split_at(19);
+        let zone = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+        assert!(zone == "Z" || zone == "+00:00", "{text}");
+        // A leap second is read as the one before it.
+        let seconds = seconds.replace(":60", ":59");
+        assert!(Date(date.unwrap()).to_string().starts_with(&seconds));
+    }
+    assert_eq!(life.is_disabled(), made.meta("disabled") == Some("true"));
+    for (name, _) in made.metadata() {
+        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        if ["notbefore", "notafter", "disabled"].contains(&&*plain.to_ascii_lowercase()) {
+            assert!(["not-before", "not-after", "disabled"].contains(&name));
+        }
     }
 }
 
@@ -424,10 +462,11 @@ mod tests {
     #[test]
     fn every_kept_input_keeps_the_promises() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, Target); 7] = [
+        let targets: [(&str, Target); 8] = [
             ("zpl", super::zpl),
             ("keyfile", super::keyfile),
             ("certificate", certificate),
+            ("validity", validity),
             ("keys", keys),
             ("passwords", passwords),
             ("addresses", addresses),

@@ -8,9 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak, mpsc};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::audit::{Audit, AuditEvent, Reason};
+use super::clock::{Clock, NextEnd, Reading, Source};
 use super::explain::{Explanation, PolicySource, Trace as _};
 use super::keys::PublicKey;
 use super::peers::Peers;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     policies: RwLock<Policies>,
     pub(crate) audit: Arc<Audit>,
     pub(super) peers: Arc<Peers>,
+    pub(super) clock: Clock,
     inbox: Inbox,
     limits: Limits,
     /// Called by the stores that policies use.
@@ -62,6 +64,8 @@ pub(crate) struct Limits {
     pub(crate) threads: usize,
     /// What is closed where a revoked peer's connection cannot be told from others.
     pub(crate) scope: RevocationScope,
+    /// By how much clocks may differ.
+    pub(crate) skew: Duration,
 }
 
 #[derive(Default)]
@@ -112,7 +116,7 @@ enum Note {
 }
 
 impl Handler {
-    pub(crate) fn start(context: &Context, limits: Limits) -> Result<Self> {
+    pub(crate) fn start(context: &Context, limits: Limits, clock: Source) -> Result<Self> {
         let socket = context
             .socket(SocketType::Router)
             .set(options::LINGER, Some(Duration::ZERO))
@@ -131,6 +135,7 @@ impl Handler {
             Shared {
                 policies: RwLock::default(),
                 peers: Peers::new(limits.scope, audit.clone()),
+                clock: Clock::new(clock, limits.skew, audit.clone()),
                 audit,
                 inbox: Inbox {
                     notes: Mutex::default(),
@@ -154,6 +159,7 @@ impl Handler {
             pending: Pending::new(limits.deadline),
             spare: FrameList::default(),
             anew: false,
+            next_end: NextEnd::none(),
             rest: Instant::now(),
         };
         let thread = os::spawn("ironhouse-zap", move || zap.run())?;
@@ -262,10 +268,12 @@ impl Shared {
         policy.stores().for_each(|store| store.hook(&hook));
     }
 
-    /// Closes the connections of those who would not be let in any more.
-    fn put_out(&self) {
+    /// Closes the connections of those who would not be let in any more; when the first certificate ends of those who stay.
+    fn put_out(&self) -> Option<SystemTime> {
+        let mut reading = Reading::of_those_inside(&self.clock);
         self.peers
-            .revoke(|admission| self.would_refuse(&admission.request()));
+            .revoke(|admission| self.would_refuse(&admission.request(), &mut reading));
+        reading.next_end()
     }
 
     /// Has the thread put out whom it would not let in any more.
@@ -280,21 +288,22 @@ impl Shared {
     }
 
     /// What memory makes of a request. The policies are locked meanwhile, as nothing here takes its time.
-    fn judge(&self, request: &ZapRequest<'_>) -> Judgement {
+    fn judge(&self, request: &ZapRequest<'_>, reading: &mut Reading<'_>) -> Judgement {
         let policies = self.policies();
         let (policy, _) = policies.of(request.domain);
         match policy {
             _ if policies.revoke(request) => Judgement::Decided(revoked()),
-            Some(policy) => policy.judge(request, &mut ()),
+            Some(policy) => policy.judge(request, reading, &mut ()),
             None => Judgement::Decided(unknown_domain()),
         }
     }
 
     /// Whether one who was let in would be refused now, as far as memory tells.
-    fn would_refuse(&self, request: &ZapRequest<'_>) -> bool {
+    fn would_refuse(&self, request: &ZapRequest<'_>, reading: &mut Reading<'_>) -> bool {
         let policies = self.policies();
         let (policy, _) = policies.of(request.domain);
-        policies.revoke(request) || policy.is_none_or(|policy| policy.would_refuse(request))
+        policies.revoke(request)
+            || policy.is_none_or(|policy| policy.would_refuse(request, reading))
     }
 
     pub(crate) fn crash(&self) {
@@ -310,17 +319,18 @@ impl Shared {
             (policy.cloned(), source, policies.revoke(request))
         };
         let mut steps = Vec::new();
+        let mut reading = Reading::new(&self.clock);
         let outcome = match policy {
             _ if is_revoked => revoked(),
             Some(policy) => {
-                let mut judgement = policy.judge(request, &mut steps);
+                let mut judgement = policy.judge(request, &mut reading, &mut steps);
                 if let Judgement::NotInStores { stores, .. } = &judgement {
                     let current = stores
                         .iter()
                         .all(|store| store.sync(self.limits.deadline).is_ok());
                     steps.clear();
                     judgement = if current {
-                        policy.judge(request, &mut steps)
+                        policy.judge(request, &mut reading, &mut steps)
                     } else {
                         Judgement::Decided(Outcome::fault(Reason::StoreNotCurrent))
                     };
@@ -392,6 +402,8 @@ struct Zap {
     spare: FrameList,
     /// Whether those who are in are to be judged anew.
     anew: bool,
+    /// When they are to be, because a certificate ends.
+    next_end: NextEnd,
     /// And not before then: where there are many of them, a store that changes all the time must not delay the others.
     rest: Instant,
     stopped: UnixStream,
@@ -418,7 +430,8 @@ impl Zap {
             // Sending may take the signal of a new request: then look again, before waiting for the next one.
             let sent = self.read_notes()? | self.see_to_deadlines()?;
             let anew = self.anew.then_some(self.rest);
-            let timeout = match self.pending.deadline().into_iter().chain(anew).min() {
+            let due = [self.pending.deadline(), anew, self.next_end.deadline()];
+            let timeout = match due.into_iter().flatten().min() {
                 _ if sent || !drained => Some(Duration::ZERO),
                 Some(due) => Some(due.saturating_duration_since(Instant::now())),
                 None => None,
@@ -470,10 +483,11 @@ impl Zap {
                 Note::Decided(id, outcome) => {
                     if let Some(frames) = self.pending.take(id) {
                         // It may have been asked under another policy, or before the key was revoked.
+                        let mut reading = Reading::new(&self.shared.clock);
                         let stands = outcome.reply.status != StatusCode::Success
-                            || frames
-                                .request()
-                                .is_ok_and(|request| !self.shared.would_refuse(&request));
+                            || frames.request().is_ok_and(|request| {
+                                !self.shared.would_refuse(&request, &mut reading)
+                            });
                         if stands {
                             self.answer(frames, outcome)?;
                         } else {
@@ -502,12 +516,15 @@ impl Zap {
         Ok(any)
     }
 
-    /// Puts out whom the policies and stores of now would not let in, if they have changed. At most a tenth of the thread's time.
+    /// Puts out whom the policies and stores of now would not let in, if they have changed or a certificate has ended. At most a tenth of the
+    /// thread's time.
     fn judge_anew(&mut self) {
         let start = Instant::now();
+        self.anew |= self.next_end.has_come(start, &self.shared.clock);
         if self.anew && start >= self.rest {
             self.anew = false;
-            self.shared.put_out();
+            self.next_end = NextEnd::none();
+            self.next_end.add(self.shared.put_out());
             self.rest = start + start.elapsed() * 10;
         }
     }
@@ -531,7 +548,10 @@ impl Zap {
                 return self.send(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
-        match self.shared.judge(&request) {
+        let mut reading = Reading::new(&self.shared.clock);
+        let judgement = self.shared.judge(&request, &mut reading);
+        self.next_end.add(reading.next_end());
+        match judgement {
             Judgement::NotInStores { stores, .. } if !current => {
                 self.wait_for_stores(frames, stores)
             }

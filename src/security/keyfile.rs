@@ -17,6 +17,7 @@ use super::certificate::{Certificate, can_be_sent};
 use super::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem, Stamp};
 use super::generation::{Builder, Kept, KeyMap, keep};
 use super::keys::PublicKey;
+use super::validity::Validity;
 use super::zpl::{self, SyntaxProblem};
 use crate::error::{Error, Result};
 
@@ -225,6 +226,7 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<Certificate>, FileProblem
     let (key, mut rest) = split_word(line);
     let key = PublicKey::parse(key)?;
     let mut certificate = Certificate::with_room(key, rest.len());
+    let mut validity = Validity::new();
     loop {
         rest = rest.trim_start_matches(zpl::is_space);
         if rest.is_empty() {
@@ -241,6 +243,7 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<Certificate>, FileProblem
         if certificate.meta(name).is_some() {
             return Err(FileProblem::SameName);
         }
+        validity.read(name, value)?;
         certificate.push_meta(name, value);
         rest = after;
     }
@@ -274,6 +277,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::security::validity::ValidityProblem;
 
     fn key(n: u32) -> PublicKey {
         let mut bytes = [0xa5; 32];
@@ -338,6 +342,15 @@ mod tests {
             (" name=x\0", SyntaxProblem::Nul.into()),
             (" name=x name=y", SameName),
             (" public-key=x", MetadataName),
+            (
+                " not-after=2027-01-31T12:00:00",
+                ValidityProblem::NoZone("not-after").into(),
+            ),
+            (" name=x disabled=yes", ValidityProblem::Disabled.into()),
+            (
+                " notafter=2027-01-31T12:00:00Z",
+                ValidityProblem::Misspelt("not-after").into(),
+            ),
         ] {
             assert_eq!(one(rest), Err(wanted), "{rest:?}");
         }

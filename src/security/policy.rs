@@ -7,10 +7,12 @@ use zeroize::Zeroizing;
 
 use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::audit::Reason;
+use super::clock::Reading;
 use super::explain::Trace;
 use super::keys::PublicKey;
 use super::passwords::PasswordFile;
 use super::store::CertificateStore;
+use super::validity::{Date, Validity};
 use super::verdict::{Callback, Outcome, Peer, Reply, Verdict};
 use super::zap::{Credential, Metadata, StatusCode, UserId, Whence, ZapRequest};
 
@@ -150,7 +152,12 @@ impl Policy {
     }
 
     /// Judges a request from what is in memory; `trace` is told of each rule asked.
-    pub(crate) fn judge(&self, request: &ZapRequest<'_>, trace: &mut impl Trace) -> Judgement {
+    pub(crate) fn judge(
+        &self,
+        request: &ZapRequest<'_>,
+        reading: &mut Reading<'_>,
+        trace: &mut impl Trace,
+    ) -> Judgement {
         if let Some(refused) = self.judge_address(&request.address, trace) {
             return refused;
         }
@@ -187,7 +194,7 @@ impl Policy {
                 Judgement::Decided(outcome)
             }
             (Credential::Curve(key), _, Some(CurvePolicy(keys))) => {
-                self.judge_key(*key, keys, request, trace)
+                self.judge_key(*key, keys, request, reading, trace)
             }
             _ => self.refuse(Rule::Mechanism, Reason::MechanismNotAllowed),
         }
@@ -218,12 +225,12 @@ impl Policy {
     }
 
     /// Whether one who was admitted would be refused now, as far as memory tells: its password is not kept, and no callback is asked.
-    pub(crate) fn would_refuse(&self, request: &ZapRequest<'_>) -> bool {
+    pub(crate) fn would_refuse(&self, request: &ZapRequest<'_>, reading: &mut Reading<'_>) -> bool {
         match &request.credential {
             Credential::Plain { .. } => {
                 self.plain.is_none() || self.judge_address(&request.address, &mut ()).is_some()
             }
-            _ => match self.judge(request, &mut ()) {
+            _ => match self.judge(request, reading, &mut ()) {
                 Judgement::Decided(outcome) => outcome.reply.status != StatusCode::Success,
                 Judgement::NotInStores { .. } => true,
                 Judgement::Ask(_) => false,
@@ -244,6 +251,7 @@ impl Policy {
         key: PublicKey,
         keys: &Keys,
         request: &ZapRequest<'_>,
+        reading: &mut Reading<'_>,
         trace: &mut impl Trace,
     ) -> Judgement {
         if key.usable().is_err() {
@@ -257,31 +265,38 @@ impl Policy {
                 trace.asked(Rule::Credential, true, || "any key will do".into());
                 Judgement::Decided(Outcome::admitted(UserId::Key(key), Metadata::new()))
             }
-            Keys::Stores(stores) => match stores.iter().find_map(|store| store.find(&key)) {
-                Some(kept) => {
-                    trace.asked(Rule::Credential, true, || {
-                        format!(
-                            "there is a certificate with the key {key} ({})",
-                            key.fingerprint()
-                        )
+            Keys::Stores(stores) => {
+                let mut refused = None;
+                for kept in stores.iter().filter_map(|store| store.find(&key)) {
+                    let life = kept.as_ref().map_or(Validity::new(), |it| it.validity());
+                    let admits = reading.admits(&life);
+                    trace.asked(Rule::Credential, admits.is_ok(), || {
+                        describe(&key, &life, reading)
                     });
-                    let metadata = kept.map_or(Metadata::new().into(), |it| it.properties());
-                    Judgement::Decided(Outcome::admitted(UserId::Key(key), metadata))
-                }
-                None => {
-                    trace.asked(Rule::Credential, false, || {
-                        format!(
-                            "there is no certificate with the key {key} ({})",
-                            key.fingerprint()
-                        )
-                    });
-                    let refused = self.refused(Rule::Credential, Reason::UnknownKey);
-                    Judgement::NotInStores {
-                        stores: stores.clone(),
-                        refused,
+                    match admits {
+                        Ok(()) => {
+                            let metadata =
+                                kept.map_or(Metadata::new().into(), |it| it.properties());
+                            return Judgement::Decided(Outcome::admitted(
+                                UserId::Key(key),
+                                metadata,
+                            ));
+                        }
+                        Err(reason) => refused = Some(reason),
                     }
                 }
-            },
+                if refused.is_none() {
+                    trace.asked(Rule::Credential, false, || {
+                        let fingerprint = key.fingerprint();
+                        format!("there is no certificate with the key {key} ({fingerprint})")
+                    });
+                }
+                let reason = refused.unwrap_or(Reason::UnknownKey);
+                Judgement::NotInStores {
+                    stores: stores.clone(),
+                    refused: self.refused(Rule::Credential, reason),
+                }
+            }
             Keys::Callback(callback) => Judgement::Ask(Question::Callback {
                 callback: callback.clone(),
                 peer: Peer {
@@ -321,12 +336,12 @@ impl CurvePolicy {
     }
 
     /// Admits the keys of the certificates in `store` ("Ironhouse"). The certificate's metadata are properties of every message
-    /// the peer sends.
+    /// the peer sends. When each admits, its [`Validity`](super::Validity) says.
     pub fn store(store: impl Into<Arc<CertificateStore>>) -> Self {
         Self::stores([store.into()])
     }
 
-    /// Admits the keys of the certificates in any of `stores`; the first that has one gives the metadata.
+    /// Admits the keys of the certificates in any of `stores`; the first that has one which admits now gives the metadata.
     pub fn stores(stores: impl IntoIterator<Item = Arc<CertificateStore>>) -> Self {
         Self(Keys::Stores(stores.into_iter().collect()))
     }
@@ -358,7 +373,7 @@ impl fmt::Debug for CurvePolicy {
 /// What a policy makes of a request.
 pub(crate) enum Judgement {
     Decided(Outcome),
-    /// The key is in none of the stores: `refused`, once they are known to be current.
+    /// The key is in none of the stores, or its certificates do not admit now: `refused`, once they are known to be current.
     NotInStores {
         stores: Vec<Arc<CertificateStore>>,
         refused: Outcome,
@@ -414,6 +429,19 @@ fn matching(rules: &AddressSet, address: &Whence<'_>) -> Option<AddressRule> {
         return None;
     }
     rules.matching(address)
+}
+
+/// What there is to say of a certificate, for an explanation.
+fn describe(key: &PublicKey, life: &Validity, reading: &mut Reading<'_>) -> String {
+    let fingerprint = key.fingerprint();
+    let mut text = format!("there is a certificate with the key {key} ({fingerprint})");
+    if life.is_disabled() {
+        text += ", which is disabled";
+    } else if *life != Validity::new() {
+        let (now, skew) = reading.shown();
+        text += &format!(", valid {life}; it is {}, give or take {skew:?}", Date(now));
+    }
+    text
 }
 
 fn check_password(

@@ -141,21 +141,21 @@ impl CertificateStore {
         self.memory.change(|map| map.unset(key))
     }
 
-    /// The certificate of this key, if it is admitted.
+    /// The certificate of this key, whether or not its [`validity`](Certificate::validity) admits it now.
     #[doc(alias = "zcertstore_lookup")]
     pub fn lookup(&self, key: &PublicKey) -> Option<Arc<Certificate>> {
         let kept = self.find(key)?;
         Some(kept.unwrap_or_else(|| Arc::new(Certificate::new(*key))))
     }
 
-    /// What is kept beside this key, if it is admitted.
+    /// What is kept beside this key, if there is a certificate with it.
     pub(super) fn find(&self, key: &PublicKey) -> Option<Kept> {
         self.memory
             .get(key)
             .or_else(|| self.files.as_ref()?.keys().get(key))
     }
 
-    /// How many keys are admitted.
+    /// How many keys it holds.
     pub fn len(&self) -> usize {
         let Some(directory) = &self.files else {
             return self.memory.len();
@@ -165,12 +165,12 @@ impl CertificateStore {
         files.len() + beside.count()
     }
 
-    /// Whether nobody is admitted.
+    /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The keys admitted now, in no order.
+    /// The keys that it holds now, in no order.
     #[doc(alias = "zcertstore_certs")]
     pub fn keys(&self) -> Vec<PublicKey> {
         let mut keys: HashSet<PublicKey> = self.memory.generation().keys().copied().collect();
@@ -183,8 +183,9 @@ impl CertificateStore {
     /// What is wrong with the files of a directory, ordered by path, or with the lines of a key file, the first thousand of them; the others
     /// are loaded.
     ///
-    /// [`Error::File`] names the file, the line where there is one, and what is wrong: above all no certificate, a name that ends in
-    /// `_secret`, or a key that another file holds too (which is admitted all the same). [`Error::Io`]: not readable, or the directory is not there.
+    /// [`Error::File`] names the file, the line where there is one, and what is wrong: above all no certificate, a
+    /// [`Validity`](super::Validity) that cannot be told, a name that ends in `_secret`, or a key that another file holds too (which is
+    /// admitted all the same). [`Error::Io`]: not readable, or the directory is not there.
     pub fn problems(&self) -> Vec<Arc<Error>> {
         self.files.as_ref().map_or_else(Vec::new, Watcher::problems)
     }

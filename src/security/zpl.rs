@@ -131,6 +131,11 @@ impl<'a> Document<'a> {
         Ok(Self { nodes })
     }
 
+    /// All nodes, in the order of their lines.
+    pub fn nodes(&self) -> &[Node<'a>] {
+        &self.nodes
+    }
+
     /// The nodes of the top level.
     pub fn top(&self) -> impl Iterator<Item = &Node<'a>> {
         self.nodes.iter().filter(|node| node.depth == 0)

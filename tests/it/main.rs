@@ -13,6 +13,7 @@ mod common;
 mod czmq_scenarios;
 mod examples;
 mod interop;
+mod life;
 mod mechanism;
 mod monitor;
 mod options;

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use ironhouse::security::{
     Certificate, CertificateStore, CurveClient, CurvePolicy, Password, PasswordFile, PlainClient,
-    Policy, Reason, SecretCertificate,
+    Policy, Reason, SecretCertificate, Validity,
 };
 
 use super::{LOGINS, Server, build, greet, is_refused, metadata, mode, password_file, run};
@@ -68,7 +69,10 @@ fn czmq_server_admits_our_client_by_the_certificate_we_wrote_and_refuses_another
         let path = |name: &str| folder.path().join(name);
         let ours = |name: &str| {
             let made = SecretCertificate::generate().unwrap();
+            // CZMQ makes nothing of its having ended.
+            let ended = Validity::new().with_not_after(SystemTime::UNIX_EPOCH);
             made.with_meta("name", name)
+                .and_then(|c| c.with_validity(ended))
                 .unwrap()
                 .save(path(name))
                 .unwrap();
@@ -142,12 +146,22 @@ fn czmq_reads_our_certificates_and_we_read_its_own() {
             ("e-mail", "pump@example.org"),
             ("empty", ""),
             ("odd", "  a = 'b' # c, 50 % of Größe  "),
+            ("role", "operator"),
+            ("group", "hall 3"),
         ] {
             ours = ours.with_meta(name, value).unwrap();
         }
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let life = Validity::new()
+            .with_not_before(start)
+            .with_not_after(start + Duration::from_millis(1500))
+            .with_disabled(true);
+        ours = ours.with_validity(life).unwrap();
         ours.save(path("ours")).unwrap();
         assert_eq!(copy("ours", "their-copy"), lines(&ours));
         check("their-copy", &ours);
+        let copy_of_ours = Certificate::load(path("their-copy")).unwrap();
+        assert_eq!(copy_of_ours.validity(), life);
 
         run!(program(), "make", path("theirs"), "theirs").output();
         let theirs = SecretCertificate::load(path("theirs")).unwrap();
