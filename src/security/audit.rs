@@ -164,7 +164,7 @@ impl fmt::Display for AuditEvent {
                     Date(*expected)
                 )?;
                 f.write_str(if found < expected {
-                    "certificates that had ended stay so, and some that had begun have not; set it right, or trust it from now on"
+                    "certificates that had ended stay so, and those that began since have not; set it right, or have the program trust it"
                 } else {
                     "certificates that ended meanwhile admit nobody"
                 })

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ironhouse::security::{
     AuditEvent, AuditEvents, Authenticator, CertificateStore, Credential, CurveClient, CurvePolicy,
-    CurveServer, Domain, PeerAddress, PeerIdentity, Policy, PublicKey, Reason, Refusal,
+    CurveServer, Decision, Domain, PeerAddress, PeerIdentity, Policy, PublicKey, Reason, Refusal,
     RevocationScope, SecretCertificate, Validity,
 };
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
@@ -113,9 +113,9 @@ impl House {
     }
 
     #[track_caller]
-    fn refuses(&self, client: &SecretCertificate, reason: Reason) {
+    fn refuses(&self, client: &SecretCertificate, reason: Reason) -> Decision {
         self.refuses_without_a_look(client);
-        self.decides(client.public_key(), reason);
+        self.decides(client.public_key(), reason)
     }
 
     #[track_caller]
@@ -126,12 +126,12 @@ impl House {
 
     /// Waits for this decision. A socket that was dropped a moment ago may have caused another.
     #[track_caller]
-    fn decides(&self, key: &PublicKey, reason: Reason) {
+    fn decides(&self, key: &PublicKey, reason: Reason) -> Decision {
         let key = key.to_string();
         loop {
             let decision = self.events.next_decision(SOON / 2).unwrap();
             if decision.identity.as_ref() == Some(&key) && decision.reason == reason {
-                return;
+                return decision;
             }
         }
     }
@@ -175,7 +175,8 @@ impl Inside {
                 EventKind::Disconnected { .. } => closed = true,
                 EventKind::HandshakeFailedAuth(status) => {
                     assert!(closed && status == 400);
-                    return house.decides(&self.key, reason);
+                    house.decides(&self.key, reason);
+                    return;
                 }
                 _ => {}
             }
@@ -207,7 +208,12 @@ fn a_certificate_admits_within_its_life_and_neither_before_nor_after() {
         house.set_clock(house.start + 2 * HOUR - SECOND);
         house.admits(&client);
         house.set_clock(house.start + 2 * HOUR);
-        house.refuses(&client, Reason::Expired);
+        let decision = house.refuses(&client, Reason::Expired);
+        let fingerprint = client.public_key().fingerprint();
+        assert_eq!(decision.fingerprint(), Some(fingerprint));
+        let shown = decision.to_string();
+        let wanted = format!("({fingerprint}): its certificate has ended");
+        assert!(shown.ends_with(&wanted), "{shown}");
         let disabled = house.client(Validity::new().with_disabled(true));
         house.refuses(&disabled, Reason::Disabled);
         // Nobody else cares what time it is.
