@@ -28,6 +28,7 @@ mod peers;
 mod pending;
 mod policy;
 mod revoke;
+pub mod rotation;
 mod store;
 mod trail;
 mod validity;

@@ -22,6 +22,7 @@ mod passwords;
 mod patterns;
 mod policy;
 mod revoke;
+mod rotation;
 mod secrets;
 mod shutdown;
 mod socket;
