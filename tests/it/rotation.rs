@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,16 +22,18 @@ fn certificate() -> SecretCertificate {
     SecretCertificate::generate().unwrap()
 }
 
+type Order = Box<dyn FnOnce(&Socket) + Send>;
+
 /// A ROUTER that echoes until it is told to stop, and does what it is asked to in between.
 struct Echo {
-    orders: std::sync::mpsc::Sender<Box<dyn FnOnce(&Socket) + Send>>,
+    orders: Sender<Order>,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Echo {
     fn start(socket: Socket) -> Self {
-        let (orders, inbox) = std::sync::mpsc::channel::<Box<dyn FnOnce(&Socket) + Send>>();
+        let (orders, inbox) = channel::<Order>();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
@@ -51,7 +54,7 @@ impl Echo {
     }
 
     fn order<T: Send + 'static>(&self, order: impl FnOnce(&Socket) -> T + Send + 'static) -> T {
-        let (done, result) = std::sync::mpsc::channel();
+        let (done, result) = channel();
         let order = move |socket: &Socket| done.send(order(socket)).unwrap();
         self.orders.send(Box::new(order)).unwrap();
         result.recv_timeout(SOON).unwrap()
