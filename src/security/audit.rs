@@ -87,6 +87,8 @@ pub enum Reason {
     NotYetValid,
     /// Its certificate is `disabled`.
     Disabled,
+    /// The policy does not list its principal.
+    UnknownPrincipal,
     /// No such user, or not that user's password.
     WrongPassword,
     /// The domain has no policy, and the fallback refuses.
@@ -124,6 +126,7 @@ impl fmt::Display for Reason {
             Reason::Expired => "its certificate has ended",
             Reason::NotYetValid => "its certificate has not begun",
             Reason::Disabled => "its certificate is disabled",
+            Reason::UnknownPrincipal => "its principal is not on the list",
             Reason::WrongPassword => "unknown user or wrong password",
             Reason::UnknownDomain => "no policy for this domain",
             Reason::Revoked => "its key was revoked",

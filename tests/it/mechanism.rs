@@ -119,7 +119,7 @@ fn the_authenticator_admits_the_friend_and_refuses_the_stranger() {
             let domain = authenticator.domain("house", house.policy(true)).unwrap();
             let (_server, endpoint) = house.server(&domain);
             assert!(house.is_admitted(true, &endpoint), "{kind:?}");
-            domain.set_policy(house.policy(false));
+            domain.set_policy(house.policy(false)).unwrap();
             let refused = house
                 .client(false)
                 .connect_checked(&endpoint, SOON)
@@ -250,7 +250,7 @@ fn a_slow_callback_delays_its_own_peer_only() {
         slow.connect(&endpoint).unwrap();
         waiting.recv_timeout(SOON).unwrap();
         assert!(house.is_admitted(true, &endpoint));
-        domain.set_policy(Policy::new());
+        domain.set_policy(Policy::new()).unwrap();
         assert!(!house.is_admitted(true, &endpoint));
         drop(release);
     });
