@@ -32,7 +32,8 @@ pub enum AuditEvent {
         /// What it shows.
         found: SystemTime,
     },
-    /// Its thread ended though it is still needed: every later handshake is refused by libzmq.
+    /// Its thread ended though it is still needed: every later handshake fails when the server's
+    /// [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL) ends.
     HandlerDied,
 }
 
@@ -173,7 +174,7 @@ impl fmt::Display for AuditEvent {
                 })
             }
             AuditEvent::HandlerDied => {
-                f.write_str("the authenticator's thread died: every handshake is refused now")
+                f.write_str("the authenticator's thread died: every handshake fails now")
             }
         }
     }

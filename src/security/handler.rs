@@ -456,18 +456,45 @@ struct Zap {
 }
 
 impl Zap {
-    fn run(self) {
-        let shared = self.shared.clone();
-        // `self` moves in, so that the socket is closed whichever way this ends.
-        let ended = catch_unwind(AssertUnwindSafe(move || self.serve()));
-        if !matches!(ended, Ok(Ok(()) | Err(Error::Terminated))) {
-            shared.audit.emit(|| AuditEvent::HandlerDied);
+    fn run(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.serve()));
+        let died = !matches!(ended, Ok(Ok(()) | Err(Error::Terminated)));
+        if died {
+            self.shared.audit.emit(|| AuditEvent::HandlerDied);
         }
-        shared.audit.close();
+        self.shared.audit.close();
+        if died {
+            // Nothing is left to be done about an error.
+            let _ = self.fall_silent();
+        }
+    }
+
+    /// Answers nobody until the end. An open socket without answers admits nobody; without the socket libzmq would let everybody in by
+    /// GSSAPI, which knows no enforcement, and to sockets of others that do not ask for it.
+    fn fall_silent(&mut self) -> Result<()> {
+        self.pending = Pending::new(self.shared.limits.deadline);
+        loop {
+            let mut timeout = Some(Duration::ZERO);
+            for _ in 0..BATCH {
+                match self.socket.try_recv_into(&mut self.spare) {
+                    Ok(()) => self.spare.wipe(0),
+                    Err(Error::Interrupted) => {}
+                    Err(Error::Again) => {
+                        timeout = None;
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let fds = [self.socket.event_fd()?, self.stopped.as_fd()];
+            if let [_, true] = os::wait_readable(fds, timeout)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Until the stop pair closes, or the context is terminated.
-    fn serve(mut self) -> Result<()> {
+    fn serve(&mut self) -> Result<()> {
         loop {
             let drained = self.read_requests()?;
             self.judge_anew();
