@@ -12,6 +12,7 @@ use ironhouse::socket::{HandshakeProblem, SocketBuilder, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
 use crate::common::{SOON, endpoint, within};
+use crate::os::set_raw;
 
 /// A mechanism with one client that is to be admitted and one that is not.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -335,23 +336,11 @@ fn a_secured_socket_refuses_what_would_undo_its_security() {
 /// The control: without enforcement libzmq admits the stranger. If this fails, the tests above could not fail either.
 #[test]
 fn a_raw_server_without_enforcement_admits_the_stranger() {
-    use zmq_sys_wrap::{Api, zmq};
+    use zmq_sys_wrap::zmq;
     within(SOON, || {
         let house = House::new(Kind::Curve);
         let server = house.context.socket(SocketType::Pull).open().unwrap();
-        let set = |option: u32, value: &[u8]| {
-            // SAFETY: an open socket, and a value of the length given.
-            #[allow(unsafe_code)]
-            let rc = unsafe {
-                (Api::linked().setsockopt)(
-                    server.as_raw(),
-                    option as i32,
-                    value.as_ptr().cast(),
-                    value.len(),
-                )
-            };
-            assert_eq!(rc, 0);
-        };
+        let set = |option, value: &[u8]| set_raw(&server, option, value);
         set(zmq::ZMQ_CURVE_SERVER, &1i32.to_ne_bytes());
         set(
             zmq::ZMQ_CURVE_SECRETKEY,
