@@ -333,21 +333,46 @@ fn a_secured_socket_refuses_what_would_undo_its_security() {
     );
 }
 
+/// A CURVE server as a C program opens it: its domain is asked if there is somebody to ask, and who it is is not enforced.
+fn raw_server(house: &House) -> (Socket, String) {
+    use zmq_sys_wrap::zmq;
+    let server = house
+        .context
+        .socket(SocketType::Pull)
+        .set(options::HANDSHAKE_IVL, Duration::from_secs(2))
+        .open()
+        .unwrap();
+    let secret = house.certificate.secret().expose_bytes();
+    set_raw(&server, zmq::ZMQ_CURVE_SERVER, &1i32.to_ne_bytes());
+    set_raw(&server, zmq::ZMQ_CURVE_SECRETKEY, secret);
+    set_raw(&server, zmq::ZMQ_ZAP_DOMAIN, b"house");
+    let endpoint = server.bind(&endpoint("tcp")).unwrap();
+    (server, endpoint)
+}
+
+#[test]
+fn a_dead_authenticator_admits_nobody_to_a_server_without_enforcement() {
+    within(SOON, || {
+        let house = House::new(Kind::Curve);
+        let authenticator = Authenticator::start(&house.context).unwrap();
+        let events = authenticator.events();
+        authenticator.domain("house", house.policy(true)).unwrap();
+        let (_server, endpoint) = raw_server(&house);
+        assert!(house.is_admitted(true, &endpoint));
+        authenticator.crash_for_test();
+        while events.next(Some(SOON)).unwrap() != AuditEvent::HandlerDied {}
+        for friend in [true, false] {
+            assert!(!house.is_admitted(friend, &endpoint));
+        }
+    });
+}
+
 /// The control: without enforcement libzmq admits the stranger. If this fails, the tests above could not fail either.
 #[test]
 fn a_raw_server_without_enforcement_admits_the_stranger() {
-    use zmq_sys_wrap::zmq;
     within(SOON, || {
         let house = House::new(Kind::Curve);
-        let server = house.context.socket(SocketType::Pull).open().unwrap();
-        let set = |option, value: &[u8]| set_raw(&server, option, value);
-        set(zmq::ZMQ_CURVE_SERVER, &1i32.to_ne_bytes());
-        set(
-            zmq::ZMQ_CURVE_SECRETKEY,
-            house.certificate.secret().expose_bytes(),
-        );
-        set(zmq::ZMQ_ZAP_DOMAIN, b"house");
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let (_server, endpoint) = raw_server(&house);
         assert!(house.is_admitted(false, &endpoint));
     });
 }
