@@ -60,7 +60,9 @@ fn zapd(store: &str, base: &Path) {
     let passwords = PasswordFile::in_memory();
     passwords.insert("admin", "secret").unwrap();
     assert!(base.is_dir());
-    authenticator.set_fallback(Policy::new().null().plain(passwords).curve(keys(store)));
+    authenticator
+        .set_fallback(Policy::new().null().plain(passwords).curve(keys(store)))
+        .unwrap();
     let bench = Bench::load();
     println!("READY");
     for line in std::io::stdin().lock().lines() {
@@ -90,7 +92,9 @@ fn authd(store: &str, keyfile: &str) {
     let start = Instant::now();
     let context = Context::new().unwrap();
     let authenticator = Authenticator::start(&context).unwrap();
-    authenticator.set_fallback(Policy::new().curve(keys(store)));
+    authenticator
+        .set_fallback(Policy::new().curve(keys(store)))
+        .unwrap();
     let ready = start.elapsed();
     let text = std::fs::read_to_string(keyfile).unwrap();
     let secret = text.split_whitespace().nth(1).unwrap();

@@ -5,8 +5,9 @@
 #   ci/check.sh fmt clippy   the named ones
 #
 # Needs, as Debian names them: libzmq3-dev libsodium-dev pkg-config g++ make, libczmq-dev and python3-zmq (real peers),
-# valgrind and libc6-dbg, and Rust 1.85 as /usr/bin/cargo (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*);
-# IRONHOUSE_OLDEST_RUST names another folder that holds cargo and rustc; and cargo-deny. A missing one fails: nothing is skipped.
+# krb5-kdc, krb5-admin-server and krb5-user (Kerberos), valgrind and libc6-dbg, and Rust 1.85 as /usr/bin/cargo
+# (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*); IRONHOUSE_OLDEST_RUST names another folder that holds cargo and rustc;
+# and cargo-deny. A missing one fails: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . ci/steps.sh
@@ -66,7 +67,7 @@ check_wrong_use() {
   RUSTDOC=$PWD/ci/rustdoc-codes.sh cargo test --locked --doc wrong_use
 }
 
-# Against CZMQ, pyzmq and plain C programs.
+# Against CZMQ, pyzmq and plain C programs; with a Kerberos server.
 check_interop() {
   cargo test --locked --test it -- --ignored
 }

@@ -29,7 +29,7 @@ pub fn main() -> anyhow::Result<()> {
     assert_eq!(client.recv()?, "Hello");
 
     // The same server, after we change our mind: the next client is told so instead of waiting for ever.
-    domain.set_policy(Policy::new().deny("127.0.0.0/8".parse()?).null());
+    domain.set_policy(Policy::new().deny("127.0.0.0/8".parse()?).null())?;
     let refused = context
         .socket(SocketType::Pull)
         .connect_checked(&endpoint, Duration::from_secs(2));

@@ -69,6 +69,19 @@ pub enum Error {
         /// What is wrong with the value, and what it may be.
         reason: String,
     },
+    /// A policy that could refuse a peer over GSSAPI, where libzmq would let it in all the same.
+    #[error(
+        "the policy of {policy}: {rule}, so it could refuse a peer over GSSAPI, whom libzmq {} lets in all the same (its issue 4912): install a libzmq newer than 4.3.5, or have this policy take every principal from everywhere and the program look at each message's User-Id",
+        Version(*.libzmq)
+    )]
+    GssapiRefusal {
+        /// Whose policy: that of a domain, by its name, or the fallback.
+        policy: String,
+        /// What in it could refuse a peer.
+        rule: &'static str,
+        /// The version of the libzmq at hand.
+        libzmq: (i32, i32, i32),
+    },
     /// Not a rule on addresses.
     #[error(
         "{0:?} is not an IP address or block (such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32), nor uid:NUMBER or gid:NUMBER for peers over ipc"
@@ -166,5 +179,15 @@ struct Line(Option<u32>);
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+/// Displays `4.3.4`.
+struct Version((i32, i32, i32));
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (major, minor, patch) = self.0;
+        write!(f, "{major}.{minor}.{patch}")
     }
 }

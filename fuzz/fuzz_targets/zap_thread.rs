@@ -17,7 +17,7 @@ impl House {
     fn new() -> Self {
         let context = Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        authenticator.set_fallback(Policy::new());
+        authenticator.set_fallback(Policy::new()).unwrap();
         let open = authenticator.domain("open", Policy::new().null()).unwrap();
         let asker = context.socket(SocketType::Dealer).open().unwrap();
         asker.connect("inproc://zeromq.zap.01").unwrap();

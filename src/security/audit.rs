@@ -32,7 +32,8 @@ pub enum AuditEvent {
         /// What it shows.
         found: SystemTime,
     },
-    /// Its thread ended though it is still needed: every later handshake is refused by libzmq.
+    /// Its thread ended though it is still needed: every later handshake fails when the server's
+    /// [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL) ends.
     HandlerDied,
 }
 
@@ -87,6 +88,8 @@ pub enum Reason {
     NotYetValid,
     /// Its certificate is `disabled`.
     Disabled,
+    /// The policy does not list its principal.
+    UnknownPrincipal,
     /// No such user, or not that user's password.
     WrongPassword,
     /// The domain has no policy, and the fallback refuses.
@@ -124,6 +127,7 @@ impl fmt::Display for Reason {
             Reason::Expired => "its certificate has ended",
             Reason::NotYetValid => "its certificate has not begun",
             Reason::Disabled => "its certificate is disabled",
+            Reason::UnknownPrincipal => "its principal is not on the list",
             Reason::WrongPassword => "unknown user or wrong password",
             Reason::UnknownDomain => "no policy for this domain",
             Reason::Revoked => "its key was revoked",
@@ -170,7 +174,7 @@ impl fmt::Display for AuditEvent {
                 })
             }
             AuditEvent::HandlerDied => {
-                f.write_str("the authenticator's thread died: every handshake is refused now")
+                f.write_str("the authenticator's thread died: every handshake fails now")
             }
         }
     }

@@ -57,6 +57,7 @@ impl Authenticator {
                 threads: THREADS,
                 scope: RevocationScope::default(),
                 skew: clock::SKEW,
+                libzmq: context.version(),
             },
             clock: Source::default(),
         }
@@ -70,7 +71,8 @@ impl Authenticator {
     /// [`revoke`](Self::revoke).
     ///
     /// # Errors
-    /// [`Error::InvalidDomain`] unless the name is 1 to 255 ASCII characters, none of them a control character.
+    /// [`Error::InvalidDomain`] unless the name is 1 to 255 ASCII characters, none of them a control character;
+    /// [`Error::GssapiRefusal`] for a policy that this libzmq would not carry out, see [`Policy::gssapi`]. The one in force stays then.
     pub fn domain(&self, name: &str, policy: Policy) -> Result<Domain> {
         // libzmq ignores the handler for a socket without a domain, and aborts over one with PLAIN: there is no empty domain.
         if name.is_empty() || name.len() > 255 || !name.bytes().all(|b| (b' '..=b'~').contains(&b))
@@ -78,7 +80,7 @@ impl Authenticator {
             return Err(Error::InvalidDomain(name.to_owned()));
         }
         let name: Arc<str> = name.into();
-        self.0.shared().set_domain(name.clone(), policy);
+        self.0.shared().set_domain(&name, policy)?;
         Ok(Domain {
             handler: self.0.clone(),
             name,
@@ -86,8 +88,13 @@ impl Authenticator {
     }
 
     /// Sets the policy of all domains that have none, as that of sockets opened by other means than this library. In force when this returns.
-    pub fn set_fallback(&self, policy: Policy) {
-        self.0.shared().set_fallback(policy);
+    ///
+    /// libzmq up to 4.3.5 lets GSSAPI peers in to such sockets whatever it says: guard those by a [`GssapiServer`](super::GssapiServer).
+    ///
+    /// # Errors
+    /// [`Error::GssapiRefusal`] for a policy that this libzmq would not carry out, see [`Policy::gssapi`]. The one in force stays then.
+    pub fn set_fallback(&self, policy: Policy) -> Result<()> {
+        self.0.shared().set_fallback(policy)
     }
 
     /// Refuses `key` from now on in every domain, whatever its policy or store says, until [`unrevoke`](Self::unrevoke); and closes its
@@ -218,14 +225,29 @@ impl Domain {
     }
 
     /// Replaces the policy, as [`Authenticator::domain`] does.
-    pub fn set_policy(&self, policy: Policy) {
-        self.handler.shared().set_domain(self.name.clone(), policy);
+    ///
+    /// # Errors
+    /// [`Error::GssapiRefusal`] for a policy that this libzmq would not carry out: one that takes GSSAPI, or is that of an open
+    /// [`GssapiServer`](super::GssapiServer), and could refuse a principal. The one in force stays then.
+    pub fn set_policy(&self, policy: Policy) -> Result<()> {
+        self.handler.shared().set_domain(&self.name, policy)
     }
 
     /// Replaces the policy by what `change` makes of the one in force, which nobody else changes meanwhile: so rules can be added
     /// and removed one by one. In force when this returns, also for those who are connected. `change` must not use the authenticator.
-    pub fn update(&self, change: impl FnOnce(Policy) -> Policy) {
-        self.handler.shared().update_domain(&self.name, change);
+    ///
+    /// # Errors
+    /// As [`set_policy`](Self::set_policy).
+    pub fn update(&self, change: impl FnOnce(Policy) -> Policy) -> Result<()> {
+        self.handler.shared().update_domain(&self.name, change)
+    }
+
+    /// Keeps the domain's policy one that this libzmq carries out over GSSAPI, as long as the result lives.
+    ///
+    /// # Errors
+    /// [`Error::GssapiRefusal`] where it is none.
+    pub(super) fn hold_for_gssapi(&self) -> Result<Arc<()>> {
+        self.handler.shared().hold_for_gssapi(&self.name)
     }
 
     /// A watch over one more socket of the domain, and what says when its messages must be looked at.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::audit::{Audit, AuditEvent, Reason};
 use super::clock::{Clock, NextEnd, Reading, Source};
 use super::explain::{Explanation, PolicySource, Trace as _};
+use super::gssapi::GssapiServers;
 use super::keys::PublicKey;
 use super::peers::Peers;
 use super::pending::Pending;
@@ -66,6 +67,8 @@ pub(crate) struct Limits {
     pub(crate) scope: RevocationScope,
     /// By how much clocks may differ.
     pub(crate) skew: Duration,
+    /// The version of the libzmq that asks: not every one carries out every decision.
+    pub(crate) libzmq: (i32, i32, i32),
 }
 
 #[derive(Default)]
@@ -73,6 +76,7 @@ struct Policies {
     /// A server has few: finding one among them is cheaper than hashing its name.
     domains: BTreeMap<Arc<str>, Arc<Policy>>,
     fallback: Option<Arc<Policy>>,
+    gssapi: GssapiServers,
     /// Refused whatever the policies say.
     revoked: HashSet<PublicKey>,
 }
@@ -133,7 +137,10 @@ impl Handler {
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let weak = weak.clone();
             Shared {
-                policies: RwLock::default(),
+                policies: RwLock::new(Policies {
+                    gssapi: GssapiServers::new(limits.libzmq),
+                    ..Policies::default()
+                }),
                 peers: Peers::new(limits.scope, audit.clone()),
                 clock: Clock::new(clock, limits.skew, audit.clone()),
                 audit,
@@ -210,34 +217,71 @@ fn pair() -> Result<(UnixStream, UnixStream)> {
 }
 
 impl Shared {
-    /// In force for every request that the thread reads after this returns.
-    pub(crate) fn set_domain(&self, name: Arc<str>, policy: Policy) {
-        let replaced = self.change(|policies| {
-            self.follow(&policy);
-            policies.domains.insert(name, Arc::new(policy))
-        });
-        // Without the lock: what a callback owns may use the authenticator when it is dropped.
-        drop(replaced);
+    /// In force for every request that the thread reads after this returns; or not at all.
+    ///
+    /// # Errors
+    /// [`Error::GssapiRefusal`].
+    pub(crate) fn set_domain(&self, name: &Arc<str>, policy: Policy) -> Result<()> {
+        self.update_domain(name, |_| policy)
     }
 
     /// The same, made from the policy that is in force, which nobody else changes meanwhile.
-    pub(crate) fn update_domain(&self, name: &str, change: impl FnOnce(Policy) -> Policy) {
-        let replaced = self.change(|policies| {
-            policies.domains.get_mut(name).map(|policy| {
-                let changed = Arc::new(change(Policy::clone(policy)));
-                self.follow(&changed);
-                std::mem::replace(policy, changed)
-            })
-        });
-        drop(replaced);
+    pub(crate) fn update_domain(
+        &self,
+        name: &Arc<str>,
+        change: impl FnOnce(Policy) -> Policy,
+    ) -> Result<()> {
+        self.replace(|policies| {
+            let before = policies.domains.get(name);
+            let policy = Arc::new(change(before.map(|p| Policy::clone(p)).unwrap_or_default()));
+            match policies.gssapi.check(Some(name), &policy) {
+                Ok(()) => {
+                    self.follow(&policy);
+                    (policies.domains.insert(name.clone(), policy), Ok(()))
+                }
+                refused => (Some(policy), refused),
+            }
+        })
     }
 
-    pub(crate) fn set_fallback(&self, policy: Policy) {
-        let replaced = self.change(|policies| {
-            self.follow(&policy);
-            policies.fallback.replace(Arc::new(policy))
-        });
-        drop(replaced);
+    /// As [`set_domain`](Self::set_domain), for domains without a policy.
+    pub(crate) fn set_fallback(&self, policy: Policy) -> Result<()> {
+        self.replace(|policies| {
+            let policy = Arc::new(policy);
+            match policies.gssapi.check(None, &policy) {
+                Ok(()) => {
+                    self.follow(&policy);
+                    (policies.fallback.replace(policy), Ok(()))
+                }
+                refused => (Some(policy), refused),
+            }
+        })
+    }
+
+    /// Changes a policy; what the change leaves over is dropped without the lock, because what a callback owns may use the
+    /// authenticator when it is dropped.
+    fn replace(
+        &self,
+        change: impl FnOnce(&mut Policies) -> (Option<Arc<Policy>>, Result<()>),
+    ) -> Result<()> {
+        let (left_over, result) = self.change(change);
+        drop(left_over);
+        result
+    }
+
+    /// Lets the domain's policy be none but what libzmq carries out over GSSAPI, as long as the result lives.
+    ///
+    /// # Errors
+    /// [`Error::GssapiRefusal`] where it is another now.
+    pub(crate) fn hold_for_gssapi(&self, name: &Arc<str>) -> Result<Arc<()>> {
+        let mut policies = self
+            .policies
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Policies {
+            domains, gssapi, ..
+        } = &mut *policies;
+        gssapi.hold(name, domains.get(name).map_or(&Policy::new(), |p| p))
     }
 
     pub(crate) fn revoke(&self, key: PublicKey) {
@@ -412,18 +456,45 @@ struct Zap {
 }
 
 impl Zap {
-    fn run(self) {
-        let shared = self.shared.clone();
-        // `self` moves in, so that the socket is closed whichever way this ends.
-        let ended = catch_unwind(AssertUnwindSafe(move || self.serve()));
-        if !matches!(ended, Ok(Ok(()) | Err(Error::Terminated))) {
-            shared.audit.emit(|| AuditEvent::HandlerDied);
+    fn run(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.serve()));
+        let died = !matches!(ended, Ok(Ok(()) | Err(Error::Terminated)));
+        if died {
+            self.shared.audit.emit(|| AuditEvent::HandlerDied);
         }
-        shared.audit.close();
+        self.shared.audit.close();
+        if died {
+            // Nothing is left to be done about an error.
+            let _ = self.fall_silent();
+        }
+    }
+
+    /// Answers nobody until the end. An open socket without answers admits nobody; without the socket libzmq would let everybody in by
+    /// GSSAPI, which knows no enforcement, and to sockets of others that do not ask for it.
+    fn fall_silent(&mut self) -> Result<()> {
+        self.pending = Pending::new(self.shared.limits.deadline);
+        loop {
+            let mut timeout = Some(Duration::ZERO);
+            for _ in 0..BATCH {
+                match self.socket.try_recv_into(&mut self.spare) {
+                    Ok(()) => self.spare.wipe(0),
+                    Err(Error::Interrupted) => {}
+                    Err(Error::Again) => {
+                        timeout = None;
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let fds = [self.socket.event_fd()?, self.stopped.as_fd()];
+            if let [_, true] = os::wait_readable(fds, timeout)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Until the stop pair closes, or the context is terminated.
-    fn serve(mut self) -> Result<()> {
+    fn serve(&mut self) -> Result<()> {
         loop {
             let drained = self.read_requests()?;
             self.judge_anew();

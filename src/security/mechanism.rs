@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
+use zmq_sys_wrap::zmq;
 
 use super::authenticator::Domain;
 use super::certificate::SecretCertificate;
 use super::keys::{PLAIN_LIMIT, Password, PublicKey};
 use crate::error::{Error, Result};
 use crate::socket::options::{
-    CURVE_PUBLIC_KEY, CURVE_SECRET_KEY, CURVE_SERVER, CURVE_SERVER_KEY, PLAIN_PASSWORD,
-    PLAIN_SERVER, PLAIN_USERNAME, ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN,
+    CURVE_PUBLIC_KEY, CURVE_SECRET_KEY, CURVE_SERVER, CURVE_SERVER_KEY, GSSAPI_PLAINTEXT,
+    GSSAPI_PRINCIPAL, GSSAPI_PRINCIPAL_NAMETYPE, GSSAPI_SERVER, GSSAPI_SERVICE_PRINCIPAL,
+    GSSAPI_SERVICE_PRINCIPAL_NAMETYPE, PLAIN_PASSWORD, PLAIN_SERVER, PLAIN_USERNAME, SocketOption,
+    ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN,
 };
 use crate::socket::{Capability, Mechanism, Secured, sealed};
 
@@ -105,6 +108,140 @@ impl CurveClient {
     }
 }
 
+/// A server that admits by Kerberos ticket, and encrypts.
+///
+/// Its key comes from the process's keytab (`KRB5_KTNAME`, else the system's). libzmq up to 4.3.5 lets in whomever the policy refuses, so
+/// [`open`](crate::socket::SocketBuilder::open) answers [`Error::GssapiRefusal`] there unless the domain's policy takes every principal from
+/// everywhere: by [`GssapiPolicy::any_principal`](super::GssapiPolicy::any_principal), and without rules on addresses. As long as the
+/// socket is open, the domain's policy cannot be changed to another.
+///
+/// libzmq's GSSAPI has another hole, which no policy closes: with 4.3.4 and 4.3.5 a peer that holds a ticket can have the server's process
+/// abort, by a message that is wrapped without being encrypted, or is wrapped empty. Offer it to principals that you trust that far, or use
+/// [`CurveServer`].
+///
+/// Source: RFC 38/ZMTP-GSSAPI, `zmq_gssapi(7)`.
+#[derive(Debug)]
+pub struct GssapiServer {
+    domain: Domain,
+    principal: Option<GssapiName>,
+    plaintext: bool,
+}
+
+impl GssapiServer {
+    /// A server guarded by `domain`'s policy, with every key of the keytab: it takes tickets for any of their principals.
+    pub fn new(domain: &Domain) -> Self {
+        Self {
+            domain: domain.clone(),
+            principal: None,
+            plaintext: false,
+        }
+    }
+
+    /// Takes tickets for this service only, such as `zmq@server.example`.
+    ///
+    /// libzmq asks for a credential that serves both roles: beside the key in the keytab, `principal` needs a ticket of its own, from the
+    /// credential cache (`KRB5CCNAME`) or a client keytab (`KRB5_CLIENT_KTNAME`). Without one nobody is admitted.
+    pub fn principal(mut self, principal: impl Into<GssapiName>) -> Self {
+        self.principal = Some(principal.into());
+        self
+    }
+
+    /// Sends and receives without encryption, as its clients must too: who can alter what travels can take an admitted connection over.
+    pub fn plaintext(mut self) -> Self {
+        self.plaintext = true;
+        self
+    }
+}
+
+/// A client that presents a Kerberos ticket, and encrypts.
+///
+/// libzmq gets the ticket on an I/O thread, which waits for the Kerberos server meanwhile, with all the sockets that it serves. A client
+/// without a ticket stays silent until a [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL) ends, and tries again.
+///
+/// Source: RFC 38/ZMTP-GSSAPI, `zmq_gssapi(7)`.
+#[derive(Debug)]
+pub struct GssapiClient {
+    service: GssapiName,
+    principal: Option<GssapiName>,
+    plaintext: bool,
+}
+
+impl GssapiClient {
+    /// A client of `service`, such as `zmq@server.example`, with the ticket of the process's credential cache (`KRB5CCNAME`, else the
+    /// user's).
+    pub fn new(service: impl Into<GssapiName>) -> Self {
+        Self {
+            service: service.into(),
+            principal: None,
+            plaintext: false,
+        }
+    }
+
+    /// Presents the ticket of this principal, where the credential cache holds several.
+    ///
+    /// libzmq asks for a credential that serves both roles, so the keytab (`KRB5_KTNAME`) must have a key of `principal` too. Without one
+    /// it presents nothing.
+    pub fn principal(mut self, principal: impl Into<GssapiName>) -> Self {
+        self.principal = Some(principal.into());
+        self
+    }
+
+    /// Sends and receives without encryption, as its server must too: who can alter what travels can take the connection over.
+    pub fn plaintext(mut self) -> Self {
+        self.plaintext = true;
+        self
+    }
+}
+
+/// A name for Kerberos, 1 to 255 bytes without NUL, and how it is to be read. Text alone is [`HostBased`](Self::HostBased).
+///
+/// Source: `zmq_gssapi(7)`, Principal names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum GssapiName {
+    /// A service and its host, as `zmq@server.example`, or a service of this host, as `zmq`: the principal `zmq/server.example`.
+    HostBased(String),
+    /// A user of the local realm, as `ada`.
+    User(String),
+    /// A principal in full, as `ada@EXAMPLE.ORG`.
+    Principal(String),
+}
+
+impl From<&str> for GssapiName {
+    fn from(name: &str) -> Self {
+        Self::HostBased(name.to_owned())
+    }
+}
+
+impl From<String> for GssapiName {
+    fn from(name: String) -> Self {
+        Self::HostBased(name)
+    }
+}
+
+impl GssapiName {
+    fn set(
+        self,
+        socket: &mut Secured,
+        option: SocketOption<String>,
+        name_type: SocketOption<i32>,
+    ) -> Result<()> {
+        let (number, name) = match self {
+            Self::HostBased(name) => (zmq::ZMQ_GSSAPI_NT_HOSTBASED, name),
+            Self::User(name) => (zmq::ZMQ_GSSAPI_NT_USER_NAME, name),
+            Self::Principal(name) => (zmq::ZMQ_GSSAPI_NT_KRB5_PRINCIPAL, name),
+        };
+        if name.is_empty() || name.len() > 255 || name.contains('\0') {
+            return Err(Error::InvalidOption {
+                name: option.name,
+                reason: format!("{name:?} is no name: it takes 1 to 255 bytes, none of them NUL"),
+            });
+        }
+        socket.set(option, name);
+        socket.set(name_type, number as i32);
+        Ok(())
+    }
+}
+
 /// A key pair on its way to a socket.
 struct Keys {
     public: PublicKey,
@@ -175,6 +312,39 @@ impl sealed::Mechanism for CurveServer {
         socket.set(CURVE_SERVER, true);
         self.keys.set(socket)?;
         guard(socket, self.domain)
+    }
+}
+
+impl Mechanism for GssapiServer {}
+impl sealed::Mechanism for GssapiServer {
+    fn secure(self, socket: &mut Secured) -> Result<()> {
+        socket.require(Capability::Gssapi)?;
+        socket.set(GSSAPI_SERVER, true);
+        socket.set(GSSAPI_PLAINTEXT, self.plaintext);
+        if let Some(principal) = self.principal {
+            principal.set(socket, GSSAPI_PRINCIPAL, GSSAPI_PRINCIPAL_NAMETYPE)?;
+        }
+        guard(socket, self.domain.clone())?;
+        // In this order they go: while the domain may be asked, its policy stays one that libzmq carries out.
+        let held = self.domain.hold_for_gssapi()?;
+        socket.keep_alive(Arc::new((held, self.domain)));
+        Ok(())
+    }
+}
+
+impl Mechanism for GssapiClient {}
+impl sealed::Mechanism for GssapiClient {
+    fn secure(self, socket: &mut Secured) -> Result<()> {
+        socket.require(Capability::Gssapi)?;
+        socket.set(GSSAPI_PLAINTEXT, self.plaintext);
+        self.service.set(
+            socket,
+            GSSAPI_SERVICE_PRINCIPAL,
+            GSSAPI_SERVICE_PRINCIPAL_NAMETYPE,
+        )?;
+        self.principal.map_or(Ok(()), |principal| {
+            principal.set(socket, GSSAPI_PRINCIPAL, GSSAPI_PRINCIPAL_NAMETYPE)
+        })
     }
 }
 

@@ -15,6 +15,7 @@ mod fingerprint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod generation;
+mod gssapi;
 mod handler;
 mod hash;
 mod holders;
@@ -45,9 +46,13 @@ pub use certificate::{Certificate, SecretCertificate};
 pub use explain::{Explanation, PolicySource, Step};
 pub use file::{FileKind, FileProblem};
 pub use fingerprint::Fingerprint;
+pub use gssapi::{GssapiPeer, GssapiPolicy};
 pub use hash::HashProblem;
 pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, SecretKey};
-pub use mechanism::{CurveClient, CurveServer, NullServer, PlainClient, PlainServer};
+pub use mechanism::{
+    CurveClient, CurveServer, GssapiClient, GssapiName, GssapiServer, NullServer, PlainClient,
+    PlainServer,
+};
 pub use passwords::PasswordFile;
 pub use peers::{ConnectedPeer, PeerIdentity};
 pub use policy::{CurvePolicy, Policy, Refusal, Rule};

@@ -9,6 +9,7 @@ use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::audit::Reason;
 use super::clock::Reading;
 use super::explain::Trace;
+use super::gssapi::GssapiPolicy;
 use super::keys::PublicKey;
 use super::passwords::PasswordFile;
 use super::store::CertificateStore;
@@ -34,6 +35,7 @@ pub struct Policy {
     null: bool,
     plain: Option<Arc<PasswordFile>>,
     curve: Option<CurvePolicy>,
+    gssapi: Option<GssapiPolicy>,
     refusals: [Refusal; 4],
 }
 
@@ -70,7 +72,7 @@ pub struct CurvePolicy(Keys);
 enum Keys {
     Any,
     Stores(Vec<Arc<CertificateStore>>),
-    Callback(Callback),
+    Callback(Callback<Peer>),
 }
 
 impl Policy {
@@ -133,6 +135,16 @@ impl Policy {
         self
     }
 
+    /// Admits peers by their Kerberos principal.
+    ///
+    /// libzmq up to 4.3.5 lets in over GSSAPI whomever a policy refuses (its issue 4912). There a policy that takes GSSAPI must take
+    /// every peer: [`GssapiPolicy::any_principal`], and no rules on addresses. Another is refused by whatever it is given to
+    /// ([`Error::GssapiRefusal`](crate::Error::GssapiRefusal)).
+    pub fn gssapi(mut self, principals: GssapiPolicy) -> Self {
+        self.gssapi = Some(principals);
+        self
+    }
+
     /// What peers are told that any rule refuses; [`Refusal::Final`] unless set.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusals = [refusal; 4];
@@ -166,7 +178,7 @@ impl Policy {
             Credential::Null => self.null,
             Credential::Plain { .. } => self.plain.is_some(),
             Credential::Curve(_) => self.curve.is_some(),
-            Credential::Gssapi { .. } => false,
+            Credential::Gssapi { .. } => self.gssapi.is_some(),
         };
         trace.asked(Rule::Mechanism, passed, || {
             format!(
@@ -174,11 +186,11 @@ impl Policy {
                 if passed { "takes" } else { "does not take" }
             )
         });
-        match (&request.credential, &self.plain, &self.curve) {
+        match (&request.credential, &self.plain, &self.curve, &self.gssapi) {
             (Credential::Null, ..) if self.null => {
-                Judgement::Decided(Outcome::admitted(UserId::Text(Vec::new()), Metadata::new()))
+                Judgement::Decided(Outcome::admitted(UserId::default(), Metadata::new()))
             }
-            (Credential::Plain { name, password }, Some(passwords), _) => {
+            (Credential::Plain { name, password }, Some(passwords), ..) => {
                 let refused = self.refused(Rule::Credential, Reason::WrongPassword);
                 if !passwords.is_quick() {
                     return Judgement::Ask(Question::Password {
@@ -193,8 +205,12 @@ impl Policy {
                 trace.asked(Rule::Credential, passed, || outcome.reason.to_string());
                 Judgement::Decided(outcome)
             }
-            (Credential::Curve(key), _, Some(CurvePolicy(keys))) => {
+            (Credential::Curve(key), _, Some(CurvePolicy(keys)), _) => {
                 self.judge_key(*key, keys, request, reading, trace)
+            }
+            (Credential::Gssapi { principal }, .., Some(principals)) => {
+                let refused = |reason| self.refused(Rule::Credential, reason);
+                principals.judge(principal, request, refused, trace)
             }
             _ => self.refuse(Rule::Mechanism, Reason::MechanismNotAllowed),
         }
@@ -236,6 +252,11 @@ impl Policy {
                 Judgement::Ask(_) => false,
             },
         }
+    }
+
+    /// Which principals it admits, if it takes GSSAPI.
+    pub(crate) fn principals(&self) -> Option<&GssapiPolicy> {
+        self.gssapi.as_ref()
     }
 
     /// The stores that hold the keys it admits.
@@ -297,15 +318,16 @@ impl Policy {
                     refused: self.refused(Rule::Credential, reason),
                 }
             }
-            Keys::Callback(callback) => Judgement::Ask(Question::Callback {
-                callback: callback.clone(),
-                peer: Peer {
+            Keys::Callback(callback) => {
+                let peer = Peer {
                     domain: request.domain.unwrap_or_default().to_owned(),
                     address: request.address.clone(),
                     key,
-                },
-                refused: self.refused(Rule::Credential, Reason::CallbackRefused),
-            }),
+                };
+                let refused = self.refused(Rule::Credential, Reason::CallbackRefused);
+                let user_id = UserId::Key(key);
+                Judgement::Ask(Question::callback(callback, peer, user_id, refused))
+            }
         }
     }
 
@@ -386,8 +408,9 @@ pub(crate) enum Judgement {
 pub(crate) enum Question {
     /// Does the application admit this peer?
     Callback {
-        callback: Callback,
-        peer: Peer,
+        ask: Box<dyn FnOnce(Reply) + Send>,
+        /// The peer's, unless the application says otherwise.
+        user_id: UserId,
         refused: Outcome,
     },
     /// Is this the user's password? Takes a hash, or asks the disk whether the file has changed.
@@ -400,17 +423,28 @@ pub(crate) enum Question {
 }
 
 impl Question {
+    pub(crate) fn callback<P: Send + 'static>(
+        callback: &Callback<P>,
+        peer: P,
+        user_id: UserId,
+        refused: Outcome,
+    ) -> Self {
+        let callback = callback.clone();
+        Self::Callback {
+            ask: Box::new(move |reply| callback(peer, reply)),
+            user_id,
+            refused,
+        }
+    }
+
     /// Asks. May block, and may panic. `sink` gets the answer in any case, once, now or later.
     pub(crate) fn ask(self, sink: impl FnOnce(Outcome) + Send + 'static) {
         match self {
             Question::Callback {
-                callback,
-                peer,
+                ask,
+                user_id,
                 refused,
-            } => {
-                let reply = Reply::new(peer.key, refused, sink);
-                callback(peer, reply);
-            }
+            } => ask(Reply::new(user_id, refused, sink)),
             Question::Password {
                 passwords,
                 name,

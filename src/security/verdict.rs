@@ -8,7 +8,7 @@ use super::audit::Reason;
 use super::keys::PublicKey;
 use super::zap::{Metadata, Properties, StatusCode, UserId, ZapProblem, ZapReply};
 
-/// What a callback is told of a peer. Its key is proven: libzmq asks only after the peer has shown that it has the secret one.
+/// What a callback is told of a peer that comes by CURVE. Its key is proven: libzmq asks only after the peer has shown that it has the secret one.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Peer {
@@ -30,7 +30,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Admit (200); the User-Id is the peer's public key in Z85 unless set.
+    /// Admit (200); the User-Id is the peer's public key in Z85, or its principal, unless set.
     pub fn admit() -> Self {
         Self::new(StatusCode::Success)
     }
@@ -108,7 +108,8 @@ impl Outcome {
     }
 }
 
-pub(crate) type Callback = Arc<dyn Fn(Peer, Reply) + Send + Sync>;
+/// Decides on a peer `P`.
+pub(crate) type Callback<P> = Arc<dyn Fn(P, Reply) + Send + Sync>;
 
 /// The answer to one peer, to be given now or later, by any thread. Dropped without an answer, it tells the peer to try again.
 ///
@@ -116,20 +117,21 @@ pub(crate) type Callback = Arc<dyn Fn(Peer, Reply) + Send + Sync>;
 #[must_use = "a reply that is dropped tells the peer to try again"]
 pub struct Reply {
     sink: Option<Box<dyn FnOnce(Outcome) + Send>>,
-    key: PublicKey,
+    /// The peer's, unless the verdict says otherwise.
+    user_id: UserId,
     /// What a refusal is, by the policy.
     refused: Option<Outcome>,
 }
 
 impl Reply {
     pub(crate) fn new(
-        key: PublicKey,
+        user_id: UserId,
         refused: Outcome,
         sink: impl FnOnce(Outcome) + Send + 'static,
     ) -> Self {
         Self {
             sink: Some(Box::new(sink)),
-            key,
+            user_id,
             refused: Some(refused),
         }
     }
@@ -152,14 +154,14 @@ impl Reply {
         self.give(outcome);
     }
 
-    fn admission(&self, verdict: Verdict) -> Result<Outcome, ZapProblem> {
+    fn admission(&mut self, verdict: Verdict) -> Result<Outcome, ZapProblem> {
         let mut metadata = Metadata::default();
         for (name, value) in &verdict.metadata {
             metadata.push(name, value)?;
         }
         let user_id = match verdict.user_id {
             Some(text) => UserId::Text(text.into_bytes()),
-            None => UserId::Key(self.key),
+            None => std::mem::take(&mut self.user_id),
         };
         Ok(Outcome::admitted(user_id, metadata))
     }
@@ -184,6 +186,10 @@ impl Drop for Reply {
 
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reply({}, ..)", self.key)
+        let user_id = match &self.user_id {
+            UserId::Key(key) => key.to_string(),
+            UserId::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        };
+        write!(f, "Reply({user_id:?}, ..)")
     }
 }

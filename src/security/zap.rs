@@ -340,13 +340,19 @@ pub(crate) struct ZapReply {
     pub(crate) admission: Option<u64>,
 }
 
-/// Who a reply says it is.
+/// Who a reply says it is; by default nobody.
 #[derive(Debug)]
 pub(crate) enum UserId {
     /// A key, sent in Z85.
     Key(PublicKey),
     /// A name, or nothing.
     Text(Vec<u8>),
+}
+
+impl Default for UserId {
+    fn default() -> Self {
+        Self::Text(Vec::new())
+    }
 }
 
 /// Metadata of a reply: its own, or those of a certificate, which are kept as they are sent.
@@ -376,7 +382,7 @@ impl ZapReply {
     pub(crate) fn refusal(status: StatusCode) -> Self {
         Self {
             status,
-            user_id: UserId::Text(Vec::new()),
+            user_id: UserId::default(),
             metadata: Metadata::default().into(),
             admission: None,
         }

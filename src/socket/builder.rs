@@ -26,7 +26,7 @@ const HANDSHAKE_IVL: Duration = Duration::from_secs(30);
 
 /// A security mechanism for a socket: who it is, and whom it admits.
 ///
-/// Implemented in [`security`](crate::security) only: `NullServer`, `PlainServer`, `PlainClient`, `CurveServer`, `CurveClient`.
+/// Implemented in [`security`](crate::security) only: `NullServer`, and a server and a client each for PLAIN, CURVE and GSSAPI.
 pub trait Mechanism: sealed::Mechanism {}
 
 pub(crate) mod sealed {

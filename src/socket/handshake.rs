@@ -20,7 +20,7 @@ pub enum HandshakeProblem {
     },
     /// The server accepted the connection and then said nothing that ends the handshake.
     #[error(
-        "connected, but the server did not finish the handshake within {waited:?}: it may have asked us to try again later (status 300), or both ends are servers"
+        "connected, but the server did not finish the handshake within {waited:?}: it may have asked us to try again later (status 300), both ends may be servers, or (GSSAPI) a ticket or key is missing"
     )]
     Silent {
         /// How long we tried.
@@ -28,7 +28,7 @@ pub enum HandshakeProblem {
     },
     /// The server closed the connection during the handshake.
     #[error(
-        "the server closed the connection during the handshake ({0}): a wrong server key, a key pair of ours that does not match, another security mechanism, or a server without an authenticator"
+        "the server closed the connection during the handshake ({0}): a wrong server key, a key pair of ours that does not match, another security mechanism, a server without an authenticator, or (GSSAPI) a missing ticket or key"
     )]
     Closed(Errno),
     /// The two peers have different mechanisms.
@@ -78,6 +78,12 @@ fn watch(socket: &Socket, monitor: &Monitor, endpoint: &str, timeout: Duration) 
             Some(EventKind::Connected { .. }) => connected = true,
             Some(EventKind::HandshakeFailedAuth(status)) => {
                 break HandshakeProblem::Refused { status };
+            }
+            // The time-out of our own end: libzmq passes on what happens to be in errno.
+            Some(EventKind::HandshakeFailedNoDetail(Errno(0 | libc::EAGAIN))) => {
+                break HandshakeProblem::Silent {
+                    waited: start.elapsed(),
+                };
             }
             Some(EventKind::HandshakeFailedNoDetail(errno)) => {
                 break HandshakeProblem::Closed(errno);

@@ -313,6 +313,12 @@ options! { SocketOption from "zmq_setsockopt(3)":
     pub(crate) CURVE_SECRET_KEY = ZMQ_CURVE_SECRETKEY: Vec<u8>, WriteOnly;
     pub(crate) CURVE_SERVER = ZMQ_CURVE_SERVER: bool;
     pub(crate) CURVE_SERVER_KEY = ZMQ_CURVE_SERVERKEY: Vec<u8>, WriteOnly;
+    pub(crate) GSSAPI_PLAINTEXT = ZMQ_GSSAPI_PLAINTEXT: bool;
+    pub(crate) GSSAPI_PRINCIPAL = ZMQ_GSSAPI_PRINCIPAL: String;
+    pub(crate) GSSAPI_PRINCIPAL_NAMETYPE = ZMQ_GSSAPI_PRINCIPAL_NAMETYPE: i32;
+    pub(crate) GSSAPI_SERVER = ZMQ_GSSAPI_SERVER: bool;
+    pub(crate) GSSAPI_SERVICE_PRINCIPAL = ZMQ_GSSAPI_SERVICE_PRINCIPAL: String;
+    pub(crate) GSSAPI_SERVICE_PRINCIPAL_NAMETYPE = ZMQ_GSSAPI_SERVICE_PRINCIPAL_NAMETYPE: i32;
     pub(crate) PLAIN_PASSWORD = ZMQ_PLAIN_PASSWORD: Vec<u8>, WriteOnly;
     pub(crate) PLAIN_SERVER = ZMQ_PLAIN_SERVER: bool;
     pub(crate) PLAIN_USERNAME = ZMQ_PLAIN_USERNAME: Vec<u8>, WriteOnly;

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,33 +13,11 @@ use ironhouse::security::{
 use ironhouse::socket::{HandshakeProblem, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, within};
-
-/// Set for a test that has a process to itself.
-const ALONE: &str = "IRONHOUSE_TEST_ALONE";
+use crate::common::{SOON, alone, endpoint, within};
 
 const STRANGERS: usize = 300;
 const HALF_OPEN: usize = 150;
 const GARBAGE: usize = 150;
-
-/// Runs `body` in a process of its own, where nobody else's threads and files are counted.
-fn alone(test: &str, body: impl FnOnce()) {
-    if std::env::var_os(ALONE).is_some() {
-        return body();
-    }
-    let test = format!("abuse::{test}");
-    let output = within(3 * SOON, move || {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &test, "--nocapture"])
-            .env(ALONE, "1")
-            .output()
-            .unwrap()
-    });
-    let shown = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{shown}{errors}");
-    assert!(shown.contains("1 passed"), "{shown}{errors}");
-}
 
 /// What this process has.
 #[derive(Debug, Clone, Copy)]
@@ -324,8 +301,10 @@ impl Drop for Raise<'_> {
 
 #[test]
 fn a_storm_leaves_the_admitted_at_work_lets_nobody_in_and_nothing_behind() {
+    // Nobody else's threads and files are counted.
     alone(
-        "a_storm_leaves_the_admitted_at_work_lets_nobody_in_and_nothing_behind",
+        "abuse::a_storm_leaves_the_admitted_at_work_lets_nobody_in_and_nothing_behind",
+        |_| (),
         || {
             within(2 * SOON, || {
                 let bare = Held::now();

@@ -173,7 +173,9 @@ fn a_store_may_outlive_or_precede_its_authenticator() {
         let store = Arc::new(CertificateStore::directory(folder.path()).unwrap());
         let context = Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        authenticator.set_fallback(Policy::new().curve(CurvePolicy::store(store.clone())));
+        authenticator
+            .set_fallback(Policy::new().curve(CurvePolicy::store(store.clone())))
+            .unwrap();
         drop(authenticator);
         store.sync(SOON).unwrap();
     });
@@ -184,7 +186,7 @@ fn what_a_replaced_policy_owns_may_use_the_authenticator_when_it_is_dropped() {
     struct Last(Domain);
     impl Drop for Last {
         fn drop(&mut self) {
-            self.0.update(|policy| policy);
+            self.0.update(|policy| policy).unwrap();
         }
     }
     within(SOON, || {
@@ -200,8 +202,8 @@ fn what_a_replaced_policy_owns_may_use_the_authenticator_when_it_is_dropped() {
                 let _ = &last;
                 Verdict::refuse()
             });
-            domain.set_policy(Policy::new().curve(callback));
-            replace(&domain);
+            domain.set_policy(Policy::new().curve(callback)).unwrap();
+            replace(&domain).unwrap();
         }
     });
 }

@@ -1,6 +1,7 @@
 //! What all tests share: deadlines, endpoints, folders.
 
 use std::panic::resume_unwind;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -34,6 +35,23 @@ pub fn within<T: Send + 'static>(
             body.join().unwrap_or_else(|panic| resume_unwind(panic))
         }
     }
+}
+
+/// Runs `body`, which is that of `test` (its full name), in a process of its own. What `prepare` makes in this process for the other,
+/// such as its environment, lives until that has ended.
+pub fn alone<T>(test: &str, prepare: impl FnOnce(&mut Command) -> T, body: impl FnOnce()) {
+    const ALONE: &str = "IRONHOUSE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--include-ignored", "--nocapture"]);
+    let _prepared = prepare(&mut command);
+    let output = within(3 * SOON, move || command.env(ALONE, "1").output().unwrap());
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}{errors}");
+    assert!(shown.contains("1 passed"), "{shown}{errors}");
 }
 
 /// A name that nothing else in this process has, nor another run of the tests at the same time.

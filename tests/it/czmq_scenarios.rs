@@ -140,7 +140,7 @@ fn a_denied_address_is_refused() {
         server.refuses(server.client(), Reason::AddressDenied);
         // Another address of the same machine is not the one denied.
         let elsewhere = Policy::new().null().deny("127.0.0.2".parse().unwrap());
-        server.domain.set_policy(elsewhere);
+        server.domain.set_policy(elsewhere).unwrap();
         server.admits(server.client());
     });
 }
@@ -152,7 +152,7 @@ fn an_allowed_address_is_admitted_and_another_refused() {
         let server = Server::new(policy, NullServer::new);
         server.admits(server.client());
         let elsewhere = Policy::new().null().allow("192.0.2.0/24".parse().unwrap());
-        server.domain.set_policy(elsewhere);
+        server.domain.set_policy(elsewhere).unwrap();
         server.refuses(server.client(), Reason::AddressNotAllowed);
     });
 }
@@ -164,7 +164,7 @@ fn plain_without_passwords_admits_nobody() {
         let client = || server.client().secure(plain("admin", "Password"));
         server.refuses(client(), Reason::MechanismNotAllowed);
         let empty = Policy::new().plain(PasswordFile::in_memory());
-        server.domain.set_policy(empty);
+        server.domain.set_policy(empty).unwrap();
         server.refuses(client(), Reason::WrongPassword);
     });
 }

@@ -351,7 +351,10 @@ fn clock_set_back_by_a_day_gives_no_ended_certificate_back_and_puts_nobody_out()
 fn who_comes_too_early_and_is_told_to_retry_is_admitted_when_the_time_has_come() {
     within(SOON * 2, || {
         let house = House::new(CertificateStore::in_memory());
-        house.domain.update(|policy| policy.refusal(Refusal::Retry));
+        house
+            .domain
+            .update(|policy| policy.refusal(Refusal::Retry))
+            .unwrap();
         let server = house
             .context
             .socket(SocketType::Pull)
@@ -467,7 +470,8 @@ fn a_key_with_certificates_in_several_stores_is_admitted_while_one_of_them_admit
         let stores = [house.store.clone(), other.clone()];
         house
             .domain
-            .set_policy(Policy::new().curve(CurvePolicy::stores(stores)));
+            .set_policy(Policy::new().curve(CurvePolicy::stores(stores)))
+            .unwrap();
         let client = house.client(Validity::new().with_not_after(house.start + HOUR));
         let renewed = Validity::new()
             .with_not_before(house.start + HOUR)

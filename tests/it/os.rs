@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ironhouse::socket::Context;
+use ironhouse::socket::{Context, Socket};
 use zmq_sys_wrap::Api;
 
 /// A thread that can be interrupted.
@@ -66,6 +66,20 @@ pub fn fork(deadline: Duration, child: impl FnOnce()) -> bool {
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Sets an option as a C program does, past all that the library sees to.
+pub fn set_raw(socket: &Socket, option: u32, value: &[u8]) {
+    // SAFETY: an open socket, and a value of the length given.
+    let rc = unsafe {
+        (Api::linked().setsockopt)(
+            socket.as_raw(),
+            option as i32,
+            value.as_ptr().cast(),
+            value.len(),
+        )
+    };
+    assert_eq!(rc, 0, "option {option}");
 }
 
 /// A context as a C program has it.

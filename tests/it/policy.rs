@@ -83,25 +83,30 @@ fn rules_are_listed_added_and_removed_while_it_runs() {
         assert_eq!(bench.ask_null("192.0.2.1"), "200");
         bench
             .domain
-            .update(|policy| policy.deny(rule("192.0.2.0/24")).deny(rule("uid:7")));
+            .update(|policy| policy.deny(rule("192.0.2.0/24")).deny(rule("uid:7")))
+            .unwrap();
         assert_eq!(bench.ask_null("192.0.2.1"), "400");
         assert_eq!(bench.ask_null("localhost:7:8:9"), "400");
-        bench.domain.update(|policy| {
-            assert!(
+        bench
+            .domain
+            .update(|policy| {
+                assert!(
+                    policy
+                        .denied()
+                        .iter()
+                        .eq([rule("192.0.2.0/24"), rule("uid:7")])
+                );
                 policy
-                    .denied()
-                    .iter()
-                    .eq([rule("192.0.2.0/24"), rule("uid:7")])
-            );
-            policy
-                .remove_deny(&rule("192.0.2.0/24"))
-                .allow(rule("192.0.2.1"))
-        });
+                    .remove_deny(&rule("192.0.2.0/24"))
+                    .allow(rule("192.0.2.1"))
+            })
+            .unwrap();
         assert_eq!(bench.ask_null("192.0.2.1"), "200");
         assert_eq!(bench.ask_null("192.0.2.2"), "400");
         bench
             .domain
-            .update(|policy| policy.remove_allow(&rule("192.0.2.1")));
+            .update(|policy| policy.remove_allow(&rule("192.0.2.1")))
+            .unwrap();
         assert_eq!(bench.ask_null("192.0.2.2"), "200");
     });
 }
@@ -149,7 +154,7 @@ fn a_real_peer_over_ipc_is_admitted_by_its_user() {
         let at = server.bind(&endpoint("ipc")).unwrap();
         let connect = || context.socket(SocketType::Push).connect_checked(&at, SOON);
         connect().unwrap();
-        domain.set_policy(policy(uid + 1));
+        domain.set_policy(policy(uid + 1)).unwrap();
         assert!(matches!(
             connect(),
             Err(Error::Handshake {
@@ -179,7 +184,8 @@ fn a_key_in_any_of_several_stores_is_admitted() {
         assert_eq!(bench.ask_key(stranger.public_key()), "400");
         bench
             .domain
-            .set_policy(Policy::new().curve(CurvePolicy::stores([])));
+            .set_policy(Policy::new().curve(CurvePolicy::stores([])))
+            .unwrap();
         assert_eq!(bench.ask_key(one.public_key()), "400");
     });
 }
@@ -529,7 +535,7 @@ fn an_explanation_agrees_with_the_decision() {
             };
             let rules = [Rule::DenyList, Rule::AllowList, Rule::Mechanism, Rule::Credential];
             if let Some(&rule) = rules.get(refusal) { policy = policy.refusal_by(rule, Refusal::Retry); }
-            bench.domain.set_policy(policy);
+            bench.domain.set_policy(policy).unwrap();
             for (address, credential) in peers {
                 let address = ADDRESSES[address];
                 let (credential, mechanism, frames): (_, _, Vec<&[u8]>) = match credential {

@@ -282,7 +282,8 @@ fn a_certificate_taken_out_of_memory_or_out_of_all_stores_puts_its_peer_out() {
         let stores = [other.clone(), server.store.clone()];
         server
             .domain
-            .set_policy(Policy::new().curve(CurvePolicy::stores(stores)));
+            .set_policy(Policy::new().curve(CurvePolicy::stores(stores)))
+            .unwrap();
         let (_socket, endpoint) = server.open(SocketType::Router, "tcp");
         let certificate = SecretCertificate::generate().unwrap();
         for store in [&other, &server.store] {
@@ -310,11 +311,13 @@ fn a_new_policy_puts_out_whom_it_refuses_and_nobody_else() {
         server.wait_for_peers(|keys| keys == [peer.key]);
         server
             .domain
-            .update(|policy| policy.allow("127.0.0.0/8".parse().unwrap()));
+            .update(|policy| policy.allow("127.0.0.0/8".parse().unwrap()))
+            .unwrap();
         wait_for_exchange(&socket, &peer);
         server
             .domain
-            .update(|policy| policy.deny("127.0.0.1".parse().unwrap()));
+            .update(|policy| policy.deny("127.0.0.1".parse().unwrap()))
+            .unwrap();
         peer.wait_until_out();
         server.wait_for_peers(|keys| keys.is_empty());
     });
@@ -348,10 +351,12 @@ fn a_user_is_listed_by_name_and_put_out_when_passwords_no_longer_do() {
         while authenticator.peers().first().and_then(|p| p.identity()) != alice.as_ref() {
             std::thread::yield_now();
         }
-        domain.set_policy(policy.clone().allow("127.0.0.1".parse().unwrap()));
+        domain
+            .set_policy(policy.clone().allow("127.0.0.1".parse().unwrap()))
+            .unwrap();
         client.send("still in").unwrap();
         assert_eq!(server.recv().unwrap(), "still in");
-        domain.set_policy(Policy::new().null());
+        domain.set_policy(Policy::new().null()).unwrap();
         while monitor.next(Some(SOON)).unwrap().unwrap().kind != EventKind::HandshakeFailedAuth(400)
         {
         }

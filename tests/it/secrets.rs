@@ -117,7 +117,7 @@ fn nothing_that_is_printed_holds_a_key_or_a_password() {
                 .connect_checked(at, SOON)
         };
         log.debug(&connect(CurveClient::new(&secret, *secret.public_key()), &curve_at).unwrap());
-        domain.set_policy(Policy::new());
+        domain.set_policy(Policy::new()).unwrap();
         log.error(
             &connect(CurveClient::new(&secret, *secret.public_key()), &curve_at).unwrap_err(),
         );

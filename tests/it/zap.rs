@@ -64,12 +64,12 @@ fn each_domain_has_its_own_policy_and_the_fallback_serves_the_others() {
         );
         // What a C program leaves behind its domain.
         assert_eq!(ask("open\0"), "200");
-        authenticator.set_fallback(Policy::new().null());
+        authenticator.set_fallback(Policy::new().null()).unwrap();
         assert_eq!(
             (ask("open"), ask("shut"), ask("other")),
             ("200".into(), "400".into(), "200".into())
         );
-        open.set_policy(Policy::new());
+        open.set_policy(Policy::new()).unwrap();
         assert_eq!(ask("open"), "400");
     });
 }
@@ -188,7 +188,9 @@ fn a_malformed_request_is_answered_400_or_not_at_all_and_the_next_one_is_served(
     within(SOON, || {
         let context = Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        authenticator.set_fallback(Policy::new().null().curve(CurvePolicy::any_key()));
+        authenticator
+            .set_fallback(Policy::new().null().curve(CurvePolicy::any_key()))
+            .unwrap();
         let events = authenticator.events();
         let asker = Asker::new(&context);
         let long = [b'x'; 256];
@@ -271,7 +273,9 @@ fn a_refusal_may_be_for_now_only() {
         let authenticator = Authenticator::start(&context).unwrap();
         let events = authenticator.events();
         let asker = Asker::new(&context);
-        authenticator.set_fallback(Policy::new().refusal(Refusal::Retry));
+        authenticator
+            .set_fallback(Policy::new().refusal(Refusal::Retry))
+            .unwrap();
         assert_eq!(asker.ask("d", "127.0.0.1", "NULL", &[]), "300");
         assert_eq!(
             events.next_decision(SOON).unwrap().status,
@@ -294,12 +298,14 @@ fn the_user_id_is_the_name_or_the_key() {
             .unwrap();
         let store = CertificateStore::in_memory();
         store.insert(friend.certificate().clone()).unwrap();
-        authenticator.set_fallback(
-            Policy::new()
-                .null()
-                .plain(passwords)
-                .curve(CurvePolicy::store(store)),
-        );
+        authenticator
+            .set_fallback(
+                Policy::new()
+                    .null()
+                    .plain(passwords)
+                    .curve(CurvePolicy::store(store)),
+            )
+            .unwrap();
         let user_id = |mechanism: &str, credentials: &[&[u8]]| {
             let head = ["", "1.0", "7", "d", "::1", "", mechanism].map(str::as_bytes);
             asker.send(&[&head, credentials].concat());
@@ -368,7 +374,7 @@ fn a_flood_of_requests_is_answered_one_by_one_and_does_not_keep_the_thread_from_
     within(SOON, || {
         let context = Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        authenticator.set_fallback(Policy::new().null());
+        authenticator.set_fallback(Policy::new().null()).unwrap();
         let asker = Asker::new(&context);
         let head = ["", "1.0", "1", "d", "::1", "", "NULL"].map(str::as_bytes);
         (0..2000).for_each(|_| asker.send(&head));
