@@ -14,6 +14,7 @@ mod czmq_scenarios;
 mod examples;
 mod interop;
 mod life;
+mod limits;
 mod mechanism;
 mod monitor;
 mod options;
