@@ -95,6 +95,25 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// How many bytes the peer has sent so far; `None` where the system does not tell. `tcp(7)`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn received(&self) -> Option<u64> {
+        /// `tcpi_bytes_received` of `struct tcp_info`, and all before it: Linux 4.1 or later.
+        type Info = [u64; 17];
+        let Stream::Tcp(stream) = &self.stream else {
+            return None;
+        };
+        let info: Info = option(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO)?;
+        info.last().copied()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn received(&self) -> Option<u64> {
+        None
+    }
+}
+
 impl Identity {
     /// Where the peer is, as libzmq writes it in a ZAP request; `None` where the system does not tell.
     pub(crate) fn peer_address(&self) -> Option<String> {
@@ -153,23 +172,19 @@ fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// An option of level SOL_SOCKET; `None` where the descriptor has none such, or is no socket.
-fn socket_option<T: Copy>(number: RawFd, option: libc::c_int) -> Option<T> {
+fn socket_option<T: Copy>(number: RawFd, name: libc::c_int) -> Option<T> {
+    option(number, libc::SOL_SOCKET, name)
+}
+
+fn option<T: Copy>(number: RawFd, level: libc::c_int, name: libc::c_int) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
     let mut len = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes behind `value`, and then how many; any descriptor may be asked.
-    let rc = unsafe {
-        libc::getsockopt(
-            number,
-            libc::SOL_SOCKET,
-            option,
-            value.as_mut_ptr().cast(),
-            &mut len,
-        )
-    };
+    // SAFETY: the kernel writes at most `len` bytes behind `value`, and then how many; any descriptor may be asked anything.
+    let rc = unsafe { libc::getsockopt(number, level, name, value.as_mut_ptr().cast(), &mut len) };
     if rc != 0 || len as usize != size_of::<T>() {
         return None;
     }
-    // SAFETY: all its bytes were written, and it is an integer or a struct of integers.
+    // SAFETY: all its bytes were written, and it is an integer, or a struct or array of integers.
     Some(unsafe { value.assume_init() })
 }
 
@@ -250,6 +265,25 @@ mod tests {
         drop(connection);
         assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
         assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_peer_has_sent_is_counted_whether_it_was_read_or_not() {
+        use std::io::Write;
+        let (_listener, mut client, mut server) = tcp();
+        let received = || Connection::of(server.as_raw_fd()).unwrap().received();
+        assert_eq!(received(), Some(0));
+        client.write_all(&[1; 100]).unwrap();
+        let start = std::time::Instant::now();
+        while received() != Some(100) {
+            assert!(start.elapsed().as_secs() < 30);
+        }
+        server.read_exact(&mut [0; 60]).unwrap();
+        let received = Connection::of(server.as_raw_fd()).unwrap().received();
+        assert_eq!(received, Some(100));
+        let (unix, _other) = UnixStream::pair().unwrap();
+        assert_eq!(Connection::of(unix.as_raw_fd()).unwrap().received(), None);
     }
 
     #[test]

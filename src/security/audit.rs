@@ -4,8 +4,10 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
+use super::connections::ExcessConnection;
 use super::fingerprint::Fingerprint;
 use super::keys::PublicKey;
+use super::lockout::LockedOut;
 use super::peers::ConnectedPeer;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
@@ -32,6 +34,10 @@ pub enum AuditEvent {
         /// What it shows.
         found: SystemTime,
     },
+    /// Somebody is locked out from now on, because too many attempts failed.
+    LockedOut(LockedOut),
+    /// It closed a connection because there was one too many.
+    TooManyConnections(ExcessConnection),
     /// Its thread ended though it is still needed: every later handshake fails when the server's
     /// [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL) ends.
     HandlerDied,
@@ -96,6 +102,8 @@ pub enum Reason {
     UnknownDomain,
     /// Its key was [revoked](super::Authenticator::revoke).
     Revoked,
+    /// Too many attempts from its address, or with its name or key, have failed lately: see [`Lockout`](super::Lockout). Nothing was asked.
+    LockedOut,
     /// The application's callback refused it.
     CallbackRefused,
     /// The application's callback asked it to try again.
@@ -131,6 +139,7 @@ impl fmt::Display for Reason {
             Reason::WrongPassword => "unknown user or wrong password",
             Reason::UnknownDomain => "no policy for this domain",
             Reason::Revoked => "its key was revoked",
+            Reason::LockedOut => "locked out: too many attempts failed lately",
             Reason::CallbackRefused => "refused by the application",
             Reason::CallbackDeferred => "deferred by the application",
             Reason::CallbackFailed => "the application failed to decide",
@@ -173,6 +182,8 @@ impl fmt::Display for AuditEvent {
                     "certificates that ended meanwhile admit nobody"
                 })
             }
+            AuditEvent::LockedOut(locked_out) => write!(f, "LOCKED OUT {locked_out}"),
+            AuditEvent::TooManyConnections(closed) => closed.fmt(f),
             AuditEvent::HandlerDied => {
                 f.write_str("the authenticator's thread died: every handshake fails now")
             }

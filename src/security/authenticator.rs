@@ -9,8 +9,10 @@ use super::address::PeerAddress;
 use super::audit::AuditEvents;
 use super::clock::{self, Source};
 use super::explain::Explanation;
-use super::handler::{Handler, Limits};
+use super::handler::{Handler, Settings};
 use super::keys::PublicKey;
+use super::limits::Limits;
+use super::lockout::LockedOut;
 use super::peers::{ConnectedPeer, SocketWatch};
 use super::policy::Policy;
 use super::revoke::RevocationScope;
@@ -52,12 +54,13 @@ impl Authenticator {
     pub fn builder(context: &Context) -> AuthenticatorBuilder {
         AuthenticatorBuilder {
             context: context.clone(),
-            limits: Limits {
+            settings: Settings {
                 deadline: DEADLINE,
                 threads: THREADS,
                 scope: RevocationScope::default(),
                 skew: clock::SKEW,
                 libzmq: context.version(),
+                limits: Limits::off(),
             },
             clock: Source::default(),
         }
@@ -120,6 +123,26 @@ impl Authenticator {
         self.0.shared().unrevoke(key)
     }
 
+    /// Who is locked out, by the [`Lockout`](super::Lockout) of its [limits](AuthenticatorBuilder::limits). Of users, keys and principals, 4096 are
+    /// listed at most.
+    pub fn lockouts(&self) -> Vec<LockedOut> {
+        let lockouts = self.0.shared().lockouts.as_ref();
+        lockouts.map_or_else(Vec::new, |lockouts| lockouts.list())
+    }
+
+    /// Ends the lock-out of the block of addresses that `address` is in, and of all users there, and forgets their failures. Whether
+    /// anybody was locked out.
+    pub fn unlock(&self, address: &PeerAddress) -> bool {
+        let lockouts = self.0.shared().lockouts.as_ref();
+        lockouts.is_some_and(|lockouts| lockouts.unlock_address(address))
+    }
+
+    /// Ends the lock-out of `key` in every domain, and forgets its failures. Whether it was locked out.
+    pub fn unlock_key(&self, key: &PublicKey) -> bool {
+        let lockouts = self.0.shared().lockouts.as_ref();
+        lockouts.is_some_and(|lockouts| lockouts.unlock_key(key))
+    }
+
     /// Who is connected to the secured sockets of this library, oldest first; who connects or leaves at this moment may be missing or
     /// listed.
     pub fn peers(&self) -> Vec<ConnectedPeer> {
@@ -166,7 +189,7 @@ impl Authenticator {
 #[must_use = "start() starts it"]
 pub struct AuthenticatorBuilder {
     context: Context,
-    limits: Limits,
+    settings: Settings,
     clock: Source,
 }
 
@@ -174,20 +197,20 @@ impl AuthenticatorBuilder {
     /// How long a decision may take before the peer is told to try again; 10 s unless set. Keep it below the servers'
     /// [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL), after which libzmq gives up by itself.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.limits.deadline = deadline;
+        self.settings.deadline = deadline;
         self
     }
 
     /// How many callbacks may run at a time; 32 unless set, 1 at least. Their threads are started as they are needed.
     pub fn callback_threads(mut self, threads: usize) -> Self {
-        self.limits.threads = threads.max(1);
+        self.settings.threads = threads.max(1);
         self
     }
 
     /// By how much the clocks of those who date certificates and of this machine may differ; 60 s unless set, as machines that keep time over
     /// the network differ by far less. Certificates admit that much earlier than `not-before` and later than `not-after`.
     pub fn clock_skew(mut self, skew: Duration) -> Self {
-        self.limits.skew = skew;
+        self.settings.skew = skew;
         self
     }
 
@@ -203,16 +226,22 @@ impl AuthenticatorBuilder {
 
     /// What is closed where a revoked peer's connection cannot be told from others; [`RevocationScope::Address`] unless set.
     pub fn revocation(mut self, scope: RevocationScope) -> Self {
-        self.limits.scope = scope;
+        self.settings.scope = scope;
+        self
+    }
+
+    /// How much one address may take up, and all of them together; [`Limits::off`] unless set.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
         self
     }
 
     /// Starts it.
     ///
     /// # Errors
-    /// As [`Authenticator::start`].
+    /// As [`Authenticator::start`]; [`Error::InvalidOption`] for limits that cannot be meant.
     pub fn start(self) -> Result<Authenticator> {
-        Handler::start(&self.context, self.limits, self.clock)
+        Handler::start(&self.context, self.settings, self.clock)
             .map(Arc::new)
             .map(Authenticator)
     }

@@ -95,6 +95,7 @@ impl fmt::Display for Rule {
             Rule::DenyList => "deny list",
             Rule::AllowList => "allow list",
             Rule::Mechanism => "mechanism",
+            Rule::LockOut => "lock-out",
             Rule::Credential => "credential",
         })
     }

@@ -359,19 +359,21 @@ mod tests {
     #[cfg(feature = "linked")]
     #[test]
     fn an_explanation_agrees_with_the_answer() {
-        use crate::security::handler::{Handler, Limits};
+        use crate::security::handler::{Handler, Settings};
+        use crate::security::limits::Limits;
         use crate::security::revoke::RevocationScope;
         use crate::socket::{Context, SocketType, options};
 
         let context = Context::new().unwrap();
-        let limits = Limits {
+        let settings = Settings {
             deadline: Duration::from_secs(10),
             threads: 1,
             scope: RevocationScope::default(),
             libzmq: NEW[0],
             skew: Duration::ZERO,
+            limits: Limits::off(),
         };
-        let handler = Handler::start(&context, limits, Source::default()).unwrap();
+        let handler = Handler::start(&context, settings, Source::default()).unwrap();
         let domain: Arc<str> = "d".into();
         let _held = handler.shared().hold_for_gssapi(&domain).unwrap();
         let asker = context

@@ -12,9 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::audit::{Audit, AuditEvent, Reason};
 use super::clock::{Clock, NextEnd, Reading, Source};
-use super::explain::{Explanation, PolicySource, Trace as _};
+use super::explain::{Explanation, PolicySource, Trace};
 use super::gssapi::GssapiServers;
 use super::keys::PublicKey;
+use super::limits::{Block, Limits};
+use super::lockouts::{self, Lockouts};
 use super::peers::Peers;
 use super::pending::Pending;
 use super::policy::{Judgement, Policy, Question, Rule};
@@ -50,15 +52,16 @@ pub(crate) struct Shared {
     pub(crate) audit: Arc<Audit>,
     pub(super) peers: Arc<Peers>,
     pub(super) clock: Clock,
+    pub(super) lockouts: Option<Arc<Lockouts>>,
     inbox: Inbox,
-    limits: Limits,
+    settings: Settings,
     /// Called by the stores that policies use.
     store_changed: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// How long and how wide decisions may be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Settings {
     /// How long a decision may take; then the peer is told to try again.
     pub(crate) deadline: Duration,
     /// Most callbacks at a time.
@@ -69,6 +72,8 @@ pub(crate) struct Limits {
     pub(crate) skew: Duration,
     /// The version of the libzmq that asks: not every one carries out every decision.
     pub(crate) libzmq: (i32, i32, i32),
+    /// What one address may take up, and all of them.
+    pub(crate) limits: Limits,
 }
 
 #[derive(Default)]
@@ -120,7 +125,14 @@ enum Note {
 }
 
 impl Handler {
-    pub(crate) fn start(context: &Context, limits: Limits, clock: Source) -> Result<Self> {
+    pub(crate) fn start(context: &Context, settings: Settings, clock: Source) -> Result<Self> {
+        let Settings {
+            deadline,
+            threads,
+            limits,
+            ..
+        } = settings;
+        limits.check()?;
         let socket = context
             .socket(SocketType::Router)
             .set(options::LINGER, Some(Duration::ZERO))
@@ -138,18 +150,19 @@ impl Handler {
             let weak = weak.clone();
             Shared {
                 policies: RwLock::new(Policies {
-                    gssapi: GssapiServers::new(limits.libzmq),
+                    gssapi: GssapiServers::new(settings.libzmq),
                     ..Policies::default()
                 }),
-                peers: Peers::new(limits.scope, audit.clone()),
-                clock: Clock::new(clock, limits.skew, audit.clone()),
+                peers: Peers::new(settings.scope, audit.clone(), &limits),
+                clock: Clock::new(clock, settings.skew, audit.clone()),
+                lockouts: Lockouts::new(&limits).map(Arc::new),
                 audit,
                 inbox: Inbox {
                     notes: Mutex::default(),
                     wake,
                     anew: AtomicBool::new(false),
                 },
-                limits,
+                settings,
                 store_changed: Arc::new(move || {
                     if let Some(shared) = weak.upgrade() {
                         shared.judge_anew();
@@ -162,8 +175,12 @@ impl Handler {
             stopped,
             woken,
             shared: shared.clone(),
-            workers: Workers::new(limits.threads, limits.deadline),
-            pending: Pending::new(limits.deadline),
+            workers: Workers::new(
+                threads,
+                limits.threads_per_address.unwrap_or(threads),
+                deadline,
+            ),
+            pending: Pending::new(deadline, &limits),
             spare: FrameList::default(),
             anew: false,
             next_end: NextEnd::none(),
@@ -337,8 +354,28 @@ impl Shared {
         let (policy, _) = policies.of(request.domain);
         match policy {
             _ if policies.revoke(request) => Judgement::Decided(revoked()),
-            Some(policy) => policy.judge(request, reading, &mut ()),
+            Some(policy) => {
+                let judgement = self.judge_by(policy, request, reading, &mut ());
+                match &self.lockouts {
+                    Some(lockouts) => lockouts.guard(judgement, policy, request),
+                    None => judgement,
+                }
+            }
             None => Judgement::Decided(unknown_domain()),
+        }
+    }
+
+    /// As the policy judges, unless the peer is locked out.
+    fn judge_by(
+        &self,
+        policy: &Policy,
+        request: &ZapRequest<'_>,
+        reading: &mut Reading<'_>,
+        trace: &mut impl Trace,
+    ) -> Judgement {
+        match &self.lockouts {
+            Some(lockouts) => lockouts.judge(policy, request, reading, trace),
+            None => policy.judge(request, reading, trace),
         }
     }
 
@@ -367,14 +404,14 @@ impl Shared {
         let outcome = match policy {
             _ if is_revoked => revoked(),
             Some(policy) => {
-                let mut judgement = policy.judge(request, &mut reading, &mut steps);
+                let mut judgement = self.judge_by(&policy, request, &mut reading, &mut steps);
                 if let Judgement::NotInStores { stores, .. } = &judgement {
                     let current = stores
                         .iter()
-                        .all(|store| store.sync(self.limits.deadline).is_ok());
+                        .all(|store| store.sync(self.settings.deadline).is_ok());
                     steps.clear();
                     judgement = if current {
-                        policy.judge(request, &mut reading, &mut steps)
+                        self.judge_by(&policy, request, &mut reading, &mut steps)
                     } else {
                         Judgement::Decided(Outcome::fault(Reason::StoreNotCurrent))
                     };
@@ -409,6 +446,13 @@ impl Shared {
             reply.admission = self.peers.admit(request);
         }
         self.audit.decision(request, reply.status, reason);
+        if let Some(lockouts) = &self.lockouts {
+            if lockouts::is_failure(reason) || reason == Reason::LockedOut {
+                for locked_out in lockouts.news(request) {
+                    self.audit.emit(|| AuditEvent::LockedOut(locked_out));
+                }
+            }
+        }
         reply
     }
 
@@ -418,7 +462,7 @@ impl Shared {
         // A panic has answered already, by dropping its reply.
         let _ = catch_unwind(AssertUnwindSafe(|| question.ask(sink)));
         answer
-            .recv_timeout(self.limits.deadline)
+            .recv_timeout(self.settings.deadline)
             .unwrap_or_else(|_| Outcome::fault(Reason::Late))
     }
 
@@ -472,7 +516,7 @@ impl Zap {
     /// Answers nobody until the end. An open socket without answers admits nobody; without the socket libzmq would let everybody in by
     /// GSSAPI, which knows no enforcement, and to sockets of others that do not ask for it.
     fn fall_silent(&mut self) -> Result<()> {
-        self.pending = Pending::new(self.shared.limits.deadline);
+        self.pending = Pending::new(Duration::ZERO, &Limits::off());
         loop {
             let mut timeout = Some(Duration::ZERO);
             for _ in 0..BATCH {
@@ -624,25 +668,38 @@ impl Zap {
         self.next_end.add(reading.next_end());
         match judgement {
             Judgement::NotInStores { stores, .. } if !current => {
-                self.wait_for_stores(frames, stores)
+                let from = self.block_of(&request);
+                self.wait_for_stores(frames, from, stores)
             }
             Judgement::Decided(outcome)
             | Judgement::NotInStores {
                 refused: outcome, ..
             } => {
+                if let Some(lockouts) = &self.shared.lockouts {
+                    lockouts.note(&request, outcome.reason);
+                }
                 let reply = self.shared.settle(&request, outcome);
                 self.send(frames, reply)
             }
-            Judgement::Ask(question) => self.ask(frames, question),
+            Judgement::Ask(question) => {
+                let from = self.block_of(&request);
+                self.ask(frames, from, question)
+            }
         }
+    }
+
+    /// Which address a request counts for.
+    fn block_of(&self, request: &ZapRequest<'_>) -> Option<Block> {
+        self.shared.settings.limits.blocks.of(&request.address)
     }
 
     fn wait_for_stores(
         &mut self,
         frames: Frames,
+        from: Option<Block>,
         stores: Vec<Arc<CertificateStore>>,
     ) -> Result<()> {
-        let id = match self.pending.park(frames) {
+        let id = match self.pending.park(frames, from) {
             Ok(id) => id,
             Err(frames) => return self.answer(frames, Outcome::fault(Reason::Overloaded)),
         };
@@ -665,13 +722,17 @@ impl Zap {
         Ok(())
     }
 
-    fn ask(&mut self, frames: Frames, question: Question) -> Result<()> {
-        let id = match self.pending.park(frames) {
+    fn ask(&mut self, frames: Frames, from: Option<Block>, question: Question) -> Result<()> {
+        let id = match self.pending.park(frames, from) {
             Ok(id) => id,
             Err(frames) => return self.answer(frames, Outcome::fault(Reason::Overloaded)),
         };
         let shared = Arc::downgrade(&self.shared);
+        let due = Instant::now() + self.shared.settings.deadline;
         let job = move || {
+            if Instant::now() > due {
+                return; // the peer was told to try again
+            }
             let sink = move |outcome| {
                 if let Some(shared) = shared.upgrade() {
                     shared.post(Note::Decided(id, outcome));
@@ -680,7 +741,7 @@ impl Zap {
             // A panic has answered already, by dropping its reply.
             let _ = catch_unwind(AssertUnwindSafe(|| question.ask(sink)));
         };
-        if self.workers.submit(Box::new(job)).is_err() {
+        if self.workers.submit(Box::new(job), from).is_err() {
             if let Some(frames) = self.pending.take(id) {
                 return self.answer(frames, Outcome::fault(Reason::Overloaded));
             }

@@ -6,6 +6,7 @@ mod authenticator;
 mod bulk;
 mod certificate;
 mod clock;
+mod connections;
 mod directory;
 mod events;
 mod explain;
@@ -21,6 +22,9 @@ mod hash;
 mod holders;
 mod keyfile;
 mod keys;
+mod limits;
+mod lockout;
+mod lockouts;
 mod mark;
 mod mechanism;
 mod pass;
@@ -30,6 +34,7 @@ mod pending;
 mod policy;
 mod revoke;
 pub mod rotation;
+mod slots;
 mod store;
 mod trail;
 mod validity;
@@ -43,12 +48,17 @@ pub use address::{AddressRule, AddressSet, Cidr, PeerAddress};
 pub use audit::{AuditEvent, AuditEvents, Decision, Reason};
 pub use authenticator::{Authenticator, AuthenticatorBuilder, Domain};
 pub use certificate::{Certificate, SecretCertificate};
+pub use connections::{ConnectionLimit, ExcessConnection};
 pub use explain::{Explanation, PolicySource, Step};
 pub use file::{FileKind, FileProblem};
 pub use fingerprint::Fingerprint;
 pub use gssapi::{GssapiPeer, GssapiPolicy};
 pub use hash::HashProblem;
 pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, SecretKey};
+pub use limits::Limits;
+pub use lockout::{LockedOut, Lockout, LockoutSubject};
+#[doc(hidden)]
+pub use lockouts::LockoutTable;
 pub use mechanism::{
     CurveClient, CurveServer, GssapiClient, GssapiName, GssapiServer, NullServer, PlainClient,
     PlainServer,

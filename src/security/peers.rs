@@ -12,7 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
 use super::audit::Audit;
+use super::connections::{Counted, Tally};
 use super::keys::PublicKey;
+use super::limits::Limits;
 use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};
 use crate::ffi::fd::{Connection, Identity};
@@ -71,6 +73,7 @@ pub(super) struct Peers {
     watching: AtomicBool,
     pub(super) scope: RevocationScope,
     pub(super) audit: Arc<Audit>,
+    pub(super) tally: Option<Tally>,
 }
 
 #[derive(Default)]
@@ -96,7 +99,7 @@ pub(super) struct Admission {
 #[derive(Default)]
 pub(super) struct Arrivals {
     pub(super) waiting: HashMap<PeerAddress, Vec<Arc<Admission>>>,
-    count: usize,
+    pub(super) count: usize,
     /// Some had to be forgotten: a connection that is not matched may be anybody's.
     pub(super) incomplete: bool,
 }
@@ -124,6 +127,8 @@ pub(super) struct Entry {
     pub(super) who: Who,
     /// We shut it down; its end was not reported yet.
     pub(super) closed: bool,
+    /// Its share in what is limited.
+    pub(super) counted: Option<Counted>,
 }
 
 pub(super) enum Who {
@@ -134,12 +139,13 @@ pub(super) enum Who {
 }
 
 impl Peers {
-    pub(super) fn new(scope: RevocationScope, audit: Arc<Audit>) -> Arc<Self> {
+    pub(super) fn new(scope: RevocationScope, audit: Arc<Audit>, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             watching: AtomicBool::new(false),
             scope,
             audit,
+            tally: Tally::new(limits),
         })
     }
 
@@ -249,7 +255,13 @@ impl State {
         }
     }
 
-    fn arrived(&mut self, socket: u64, fd: i32, address: PeerAddress, identity: Option<Identity>) {
+    pub(super) fn arrived(
+        &mut self,
+        socket: u64,
+        fd: i32,
+        address: PeerAddress,
+        identity: Option<Identity>,
+    ) {
         let Some(socket) = self.sockets.get_mut(&socket) else {
             return;
         };
@@ -267,12 +279,13 @@ impl State {
             reported: Instant::now(),
             who: Who::Arriving,
             closed: false,
+            counted: None,
         };
         socket.connections.insert(fd, entry);
     }
 
     /// A handshake of `socket` succeeded: matches connections with admissions where only one can be meant.
-    fn succeeded(&mut self, socket: u64) {
+    pub(super) fn succeeded(&mut self, socket: u64) {
         let Some(watched) = self.sockets.get_mut(&socket) else {
             return;
         };
@@ -304,7 +317,7 @@ impl State {
             for fd in &fds {
                 if let Some(entry) = watched.connections.get_mut(fd) {
                     let candidates = entry.candidates(Some(arrivals)).cloned().collect();
-                    entry.who = Who::Admitted(candidates);
+                    entry.admit(candidates);
                 }
             }
             // Each had its admission there. If there are more, they are of connections that are yet to be reported.
@@ -331,7 +344,7 @@ impl State {
         let Some(admission) = found else {
             return; // of a connection that had this number before
         };
-        let before = std::mem::replace(&mut entry.who, Who::Admitted([admission].into()));
+        let before = entry.admit([admission].into());
         if matches!(before, Who::Arriving) {
             let address = entry.address.clone();
             watched.left(fd, &address);
@@ -436,6 +449,14 @@ impl Entry {
         (self.identity.as_ref() == Some(connection.identity())).then_some(connection)
     }
 
+    /// It is by one of these; what it was before.
+    fn admit(&mut self, admissions: Arc<[Arc<Admission>]>) -> Who {
+        if let Some(counted) = &mut self.counted {
+            counted.admitted();
+        }
+        std::mem::replace(&mut self.who, Who::Admitted(admissions))
+    }
+
     /// Whether it may have been this admission that it waits for.
     fn may_be(&self, admission: &Admission) -> bool {
         (self.address == admission.address || self.address == unknown())
@@ -515,6 +536,7 @@ impl Watch for SocketWatch {
                     identity.as_ref().and_then(Identity::peer_address),
                     identity,
                 );
+                self.peers.limit(self.id, fd);
             }
             // Its own end is no endpoint of ours, so nothing proves whose it is: it is listed, and never closed.
             EventKind::Connected { fd } => {
@@ -590,7 +612,8 @@ mod tests {
     use super::*;
 
     fn peers() -> Arc<Peers> {
-        Peers::new(RevocationScope::Address, Arc::new(Audit::new()))
+        let audit = Arc::new(Audit::new());
+        Peers::new(RevocationScope::Address, audit, &Limits::off())
     }
 
     fn address(n: u8) -> PeerAddress {

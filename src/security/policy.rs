@@ -11,6 +11,7 @@ use super::clock::Reading;
 use super::explain::Trace;
 use super::gssapi::GssapiPolicy;
 use super::keys::PublicKey;
+use super::lockouts::Guard;
 use super::passwords::PasswordFile;
 use super::store::CertificateStore;
 use super::validity::{Date, Validity};
@@ -37,6 +38,8 @@ pub struct Policy {
     curve: Option<CurvePolicy>,
     gssapi: Option<GssapiPolicy>,
     refusals: [Refusal; 4],
+    /// Whether who is locked out is told so for good.
+    locks_out_for_good: bool,
 }
 
 /// The rules of a policy, in the order in which they are asked.
@@ -48,6 +51,8 @@ pub enum Rule {
     AllowList,
     /// The policy must take the peer's mechanism.
     Mechanism,
+    /// The peer must not be [locked out](super::Lockout), unless it is admitted by a key in a store, or without a credential.
+    LockOut,
     /// The peer's credential must be good.
     Credential,
 }
@@ -145,7 +150,8 @@ impl Policy {
         self
     }
 
-    /// What peers are told that any rule refuses; [`Refusal::Final`] unless set.
+    /// What peers are told that any rule refuses; [`Refusal::Final`] unless set. Not those who are locked out: that passes, so they are told
+    /// [`Refusal::Retry`], unless [`refusal_by`](Self::refusal_by) sets something else.
     pub fn refusal(mut self, refusal: Refusal) -> Self {
         self.refusals = [refusal; 4];
         self
@@ -158,6 +164,10 @@ impl Policy {
             Rule::DenyList => deny,
             Rule::AllowList => allow,
             Rule::Mechanism => mechanism,
+            Rule::LockOut => {
+                self.locks_out_for_good = refusal == Refusal::Final;
+                return self;
+            }
             Rule::Credential => credential,
         } = refusal;
         self
@@ -214,6 +224,32 @@ impl Policy {
             }
             _ => self.refuse(Rule::Mechanism, Reason::MechanismNotAllowed),
         }
+    }
+
+    /// Judges a request for which a user who is locked out gave a password: that is not looked at.
+    pub(crate) fn judge_locked_out_user(
+        &self,
+        request: &ZapRequest<'_>,
+        reading: &mut Reading<'_>,
+        trace: &mut impl Trace,
+    ) -> Judgement {
+        if self.plain.is_none() {
+            return self.judge(request, reading, trace);
+        }
+        if let Some(refused) = self.judge_address(&request.address, trace) {
+            return refused;
+        }
+        trace.asked(Rule::Mechanism, true, || "the policy takes PLAIN".into());
+        Judgement::Decided(self.lock_out(trace))
+    }
+
+    /// Refuses a peer that is locked out.
+    pub(crate) fn lock_out(&self, trace: &mut impl Trace) -> Outcome {
+        trace.asked(Rule::LockOut, false, || {
+            "too many attempts from this address, or with this name or key, have failed lately"
+                .into()
+        });
+        self.refused(Rule::LockOut, Reason::LockedOut)
     }
 
     fn judge_address(&self, address: &Whence<'_>, trace: &mut impl Trace) -> Option<Judgement> {
@@ -341,6 +377,8 @@ impl Policy {
             Rule::DenyList => deny,
             Rule::AllowList => allow,
             Rule::Mechanism => mechanism,
+            Rule::LockOut if self.locks_out_for_good => Refusal::Final,
+            Rule::LockOut => Refusal::Retry,
             Rule::Credential => credential,
         };
         let status = match refusal {
@@ -406,6 +444,11 @@ pub(crate) enum Judgement {
 
 /// A decision that may take its time.
 pub(crate) enum Question {
+    /// Another, which is not asked if its peer is locked out by then.
+    Guarded {
+        guard: Guard,
+        question: Box<Question>,
+    },
     /// Does the application admit this peer?
     Callback {
         ask: Box<dyn FnOnce(Reply) + Send>,
@@ -440,6 +483,7 @@ impl Question {
     /// Asks. May block, and may panic. `sink` gets the answer in any case, once, now or later.
     pub(crate) fn ask(self, sink: impl FnOnce(Outcome) + Send + 'static) {
         match self {
+            Question::Guarded { guard, question } => guard.ask(*question, Box::new(sink)),
             Question::Callback {
                 ask,
                 user_id,

@@ -1,14 +1,15 @@
 //! A small bounded pool for decisions that may block.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::limits::Block;
 use crate::ffi::os;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads that run jobs, started as they are needed. Dropping the pool drops the jobs that wait, and waits for those that run.
+/// Threads that run jobs, started as they are needed. Addresses take turns, so that none delays the others. Dropping the pool drops the jobs that wait, and waits for those that run.
 pub(crate) struct Workers {
     pool: Arc<Pool>,
     /// Most threads, and so most callbacks at a time.
@@ -25,16 +26,33 @@ struct Pool {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Job>,
+    /// By the address that jobs are done for. Together they are bounded by who submits.
+    queues: HashMap<Option<Block>, Queue>,
+    /// Whose turn it is next: those with a job that may run now, each once.
+    turns: VecDeque<Option<Block>>,
+    waiting: usize,
+    /// Most jobs of one address at a time.
+    share: usize,
     threads: usize,
     idle: usize,
     closed: bool,
 }
 
+/// The jobs of one address.
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    running: usize,
+}
+
 impl Workers {
-    pub(crate) fn new(threads: usize, patience: Duration) -> Self {
+    /// At most `threads` jobs run at a time, and `share` of one address.
+    pub(crate) fn new(threads: usize, share: usize, patience: Duration) -> Self {
         let pool = Pool {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State {
+                share,
+                ..State::default()
+            }),
             work: Condvar::new(),
             ended: Condvar::new(),
         };
@@ -45,10 +63,11 @@ impl Workers {
         }
     }
 
-    /// Runs `job`, which must not panic, on a thread of the pool, as soon as one is free; gives it back where no thread can be had.
-    pub(crate) fn submit(&self, job: Job) -> Result<(), Job> {
+    /// Runs `job`, which must not panic, on a thread of the pool, as soon as one is free and it is the turn of this address; gives it back
+    /// where no thread can be had.
+    pub(crate) fn submit(&self, job: Job, from: Option<Block>) -> Result<(), Job> {
         let mut state = self.pool.state();
-        if state.queue.len() >= state.idle && state.threads < self.threads {
+        if state.waiting >= state.idle && state.threads < self.threads {
             let pool = self.pool.clone();
             if os::spawn("ironhouse-work", move || pool.run()).is_ok() {
                 state.threads += 1;
@@ -56,7 +75,7 @@ impl Workers {
                 return Err(job);
             }
         }
-        state.queue.push_back(job);
+        state.push(job, from);
         self.pool.work.notify_one();
         Ok(())
     }
@@ -70,10 +89,11 @@ impl Pool {
     fn run(&self) {
         let mut state = self.state();
         while !state.closed {
-            if let Some(job) = state.queue.pop_front() {
+            if let Some((job, from)) = state.pop() {
                 drop(state);
                 job();
                 state = self.state();
+                state.ended(from);
             } else {
                 state.idle += 1;
                 state = self
@@ -88,11 +108,51 @@ impl Pool {
     }
 }
 
+impl State {
+    fn push(&mut self, job: Job, from: Option<Block>) {
+        let share = self.share;
+        let queue = self.queues.entry(from).or_default();
+        queue.jobs.push_back(job);
+        self.waiting += 1;
+        if queue.jobs.len() == 1 && queue.running < share {
+            self.turns.push_back(from);
+        }
+    }
+
+    fn pop(&mut self) -> Option<(Job, Option<Block>)> {
+        let from = self.turns.pop_front()?;
+        let queue = self.queues.get_mut(&from)?;
+        let job = queue.jobs.pop_front()?;
+        queue.running += 1;
+        self.waiting -= 1;
+        if !queue.jobs.is_empty() && queue.running < self.share {
+            self.turns.push_back(from);
+        }
+        Some((job, from))
+    }
+
+    /// A job of this address has ended.
+    fn ended(&mut self, from: Option<Block>) {
+        let Some(queue) = self.queues.get_mut(&from) else {
+            return;
+        };
+        // With its full share running it had no turn.
+        if queue.running == self.share && !queue.jobs.is_empty() {
+            self.turns.push_back(from);
+        }
+        queue.running -= 1;
+        if queue.running == 0 && queue.jobs.is_empty() {
+            self.queues.remove(&from);
+        }
+    }
+}
+
 impl Drop for Workers {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.closed = true;
-        let waiting = std::mem::take(&mut state.queue);
+        let waiting = std::mem::take(&mut state.queues);
+        state.turns.clear();
         self.pool.work.notify_all();
         let start = Instant::now();
         while state.threads > 0 {
@@ -114,20 +174,22 @@ impl Drop for Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::Limits;
+    use crate::security::address::PeerAddress;
     use std::sync::mpsc;
 
     const THREADS: usize = 32;
 
     #[test]
     fn a_slow_job_delays_no_other() {
-        let workers = Workers::new(THREADS, Duration::from_secs(10));
+        let workers = Workers::new(THREADS, THREADS, Duration::from_secs(10));
         let (release, held) = mpsc::channel::<()>();
         let (tx, rx) = mpsc::channel();
         let waits = Box::new(move || assert!(held.recv().is_err()));
-        assert!(workers.submit(waits).is_ok());
+        assert!(workers.submit(waits, None).is_ok());
         assert!(
             workers
-                .submit(Box::new(move || tx.send(()).unwrap()))
+                .submit(Box::new(move || tx.send(()).unwrap()), None)
                 .is_ok()
         );
         rx.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -136,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_pool_is_bounded_and_its_end_waits_for_what_runs_and_drops_what_waits() {
-        let workers = Workers::new(THREADS, Duration::from_secs(10));
+        let workers = Workers::new(THREADS, THREADS, Duration::from_secs(10));
         let (release, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
         let (tx, rx) = mpsc::channel();
@@ -148,7 +210,7 @@ mod tests {
                 let _ = held.lock().unwrap().recv();
                 tx.send(()).unwrap();
             };
-            assert!(workers.submit(Box::new(job)).is_ok());
+            assert!(workers.submit(Box::new(job), None).is_ok());
         }
         (0..THREADS).for_each(|_| running.recv_timeout(Duration::from_secs(10)).unwrap());
         let pool = workers.pool.clone();
@@ -161,5 +223,67 @@ mod tests {
         drop((tx, started));
         assert_eq!(rx.iter().count(), THREADS);
         assert_eq!(running.iter().count(), 0);
+    }
+
+    fn from(text: &str) -> Option<Block> {
+        Limits::off().blocks.of(&PeerAddress::parse(text))
+    }
+
+    #[test]
+    fn addresses_take_turns() {
+        let workers = Workers::new(1, 1, Duration::from_secs(10));
+        let (release, held) = mpsc::channel::<()>();
+        let (tx, done) = mpsc::channel();
+        let waits = Box::new(move || assert!(held.recv().is_err()));
+        assert!(workers.submit(waits, from("192.0.2.9")).is_ok());
+        for at in [1, 1, 1, 1, 2, 2, 3] {
+            let tx = tx.clone();
+            let job = Box::new(move || tx.send(at).unwrap());
+            let address = format!("192.0.2.{at}");
+            assert!(workers.submit(job, from(&address)).is_ok());
+        }
+        drop((release, tx));
+        assert!(done.iter().eq([1, 2, 3, 1, 2, 1, 1]));
+    }
+
+    #[test]
+    fn no_address_has_more_than_its_share_at_a_time() {
+        const SHARE: usize = 3;
+        let workers = Workers::new(THREADS, SHARE, Duration::from_secs(10));
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let (tx, started) = mpsc::channel();
+        let submit = |at: &'static str, count: usize| {
+            for _ in 0..count {
+                let (held, tx) = (held.clone(), tx.clone());
+                let job = move || {
+                    tx.send(at).unwrap();
+                    let _ = held.lock().unwrap().recv();
+                };
+                assert!(workers.submit(Box::new(job), from(at)).is_ok());
+            }
+        };
+        submit("192.0.2.1", 4 * THREADS);
+        let next = || started.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!([(); SHARE].map(|()| next()), ["192.0.2.1"; SHARE]);
+        submit("192.0.2.2", 2);
+        assert_eq!([next(), next()], ["192.0.2.2"; 2]);
+        {
+            let state = workers.pool.state();
+            let greedy = &state.queues[&from("192.0.2.1")];
+            assert_eq!(
+                (greedy.running, greedy.jobs.len()),
+                (SHARE, 4 * THREADS - SHARE)
+            );
+        }
+        drop(release);
+        // All have their turn in the end, and nothing is left of them.
+        (0..4 * THREADS - SHARE).for_each(|_| assert_eq!(next(), "192.0.2.1"));
+        let start = Instant::now();
+        while !workers.pool.state().queues.is_empty() {
+            assert!(start.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
+        assert!(workers.pool.state().turns.is_empty());
     }
 }

@@ -16,6 +16,7 @@ mod gssapi;
 mod interop;
 mod kerberos;
 mod life;
+mod limits;
 mod mechanism;
 mod monitor;
 mod options;
