@@ -13,6 +13,7 @@ mod common;
 mod czmq_scenarios;
 mod examples;
 mod interop;
+mod intruder;
 mod mechanism;
 mod monitor;
 mod options;
