@@ -6,7 +6,7 @@
 //! peers store STORE KEYFILE N SECS    loading, and looking up
 //! ```
 //!
-//! STORE is a directory of certificates, or `*` for any key. `$BENCH_BUILD` names the folder that holds `libbench.so`.
+//! STORE is a directory of certificates, a key file, or `*` for any key. `$BENCH_BUILD` names the folder that holds `libbench.so`.
 #![allow(
     unsafe_code,
     clippy::expect_used,
@@ -14,22 +14,21 @@
     clippy::unwrap_used
 )]
 
+mod common;
+
 use std::ffi::{CString, c_char, c_double, c_int, c_void};
 use std::io::BufRead;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::memory;
 use ironhouse::Context;
 use ironhouse::security::{
     Authenticator, CertificateStore, CurvePolicy, PasswordFile, Policy, PublicKey,
 };
 
 fn main() {
-    let args: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| arg != "--bench")
-        .collect();
+    let args = common::arguments();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["zapd", store, base] => zapd(store, Path::new(base)),
@@ -50,7 +49,15 @@ fn main() {
 fn keys(store: &str) -> CurvePolicy {
     match store {
         "*" => CurvePolicy::any_key(),
-        path => CurvePolicy::store(CertificateStore::directory(path).unwrap()),
+        path => CurvePolicy::store(open(path)),
+    }
+}
+
+fn open(path: &str) -> CertificateStore {
+    if Path::new(path).is_dir() {
+        CertificateStore::directory(path).unwrap()
+    } else {
+        CertificateStore::keyfile(path).unwrap()
     }
 }
 
@@ -122,7 +129,7 @@ fn look_up(store: &str, keyfile: &str, count: usize, seconds: f64) {
         .collect();
     let before = memory("VmRSS:");
     let start = Instant::now();
-    let store = Arc::new(CertificateStore::directory(store).unwrap());
+    let store = open(store);
     let load = start.elapsed();
     let start = Instant::now();
     let found = store.lookup(&keys[0]).is_some();
@@ -147,12 +154,6 @@ fn look_up(store: &str, keyfile: &str, count: usize, seconds: f64) {
         memory("VmRSS:") - before,
         memory("VmHWM:") - before,
     );
-}
-
-fn memory(field: &str) -> i64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// The harness's library.

@@ -1,91 +1,108 @@
-//! How long until a change in a certificate directory or a key file is in force, and what they cost.
+//! How long until a change in a certificate directory or a key file is in force, what it costs, and whether decisions wait for it.
 //!
-//! `cargo bench --bench reload -- [--json] [N…]`. Each N runs in a process of its own, so that memory can be told apart. A million
-//! files take 4 GB of disk for some minutes. `--contender PATH KEYS N SECONDS` is for a harness that compares stores.
+//! `cargo bench --bench reload -- [--json] [N…]`. Each N runs in a process of its own, so that memory can be told apart. Where
+//! `$BENCH_CERTS/N` is a directory of N certificates, it is used, with one file more for the time of the run; else one is made, which for a
+//! million takes 4 GB of disk for some minutes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use ironhouse::security::{CertificateStore, PublicKey};
+use common::{memory, quantile, spread};
+use ironhouse::security::{Authenticator, CertificateStore, CurvePolicy, Policy, PublicKey};
+use ironhouse::{Context, Socket, SocketType};
 
 /// Changes measured, and how long one may take.
 const ROUNDS: usize = 300;
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How long decisions are measured at a time, how often, and the pause between two changes meanwhile.
+const WINDOW: Duration = Duration::from_millis(500);
+const WINDOWS: usize = 6;
+const PAUSE: Duration = Duration::from_millis(1);
+
+const CHANGES: [&str; 4] = ["add", "replace", "remove", "sync"];
+const DECISIONS: [&str; 4] = [
+    "known_quiet",
+    "known_changing",
+    "unknown_quiet",
+    "unknown_changing",
+];
 
 fn main() {
-    let mut json = false;
-    let mut sizes = Vec::new();
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            // Cargo says that this is a benchmark.
-            "--bench" => {}
-            "--json" => json = true,
-            "--one" => {
-                let layout = arguments.next().unwrap();
-                let size = arguments.next().unwrap().parse().unwrap();
-                return one(layout == "keyfile", size);
-            }
-            "--contender" => return contender(&arguments.collect::<Vec<_>>()),
-            size => sizes.push(size.parse::<u32>().unwrap()),
+    let mut arguments = common::arguments();
+    if let [one, layout, size] = &arguments[..] {
+        if one == "--one" {
+            return run(layout == "keyfile", size.parse().unwrap());
         }
     }
-    if sizes.is_empty() {
-        sizes = vec![10, 1000, 10_000];
+    let all = arguments.len();
+    arguments.retain(|argument| argument != "--json");
+    let json = arguments.len() < all;
+    if arguments.is_empty() {
+        arguments = [10, 1000, 10_000].map(|size| size.to_string()).into();
     }
-    if !json {
-        println!(
-            "{:>9} {:>9} {:>10} {:>8} {:>10} {:>20} {:>20} {:>20}",
-            "",
-            "N",
-            "load s",
-            "B/cert",
-            "lookup ns",
-            "add µs (p99)",
-            "remove µs (p99)",
-            "sync µs (p99)"
-        );
-    }
-    let runs = sizes
-        .iter()
-        .flat_map(|size| [("directory", size), ("keyfile", size)]);
-    for (layout, size) in runs {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--one", layout, &size.to_string()])
-            .output()
-            .unwrap();
-        assert!(
-            child.status.success(),
-            "{}",
-            String::from_utf8_lossy(&child.stderr)
-        );
-        let line = String::from_utf8(child.stdout).unwrap();
-        if json {
-            print!("{line}");
-            continue;
+    let mut lines = Vec::new();
+    for size in &arguments {
+        for layout in ["directory", "keyfile"] {
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args(["--one", layout, size])
+                .output()
+                .unwrap();
+            let errors = String::from_utf8_lossy(&child.stderr);
+            assert!(child.status.success(), "{errors}");
+            lines.push(String::from_utf8(child.stdout).unwrap());
         }
-        let number = |name: &str| -> f64 {
+    }
+    if json {
+        lines.iter().for_each(|line| print!("{line}"));
+        return;
+    }
+    table(
+        &lines,
+        "microseconds until in force, median/p99/max:",
+        &CHANGES,
+    );
+    lines.retain(|line| line.contains("known_quiet"));
+    let title = "microseconds for a ZAP decision on a known or unknown key, while nothing or a file changes:";
+    table(&lines, title, &DECISIONS);
+}
+
+fn table(lines: &[String], title: &str, columns: &[&str]) {
+    println!("{title}");
+    let head = format!(
+        "{:>9} {:>8} {:>8} {:>7} {:>9}",
+        "", "N", "load s", "B/cert", "lookup ns"
+    );
+    print!("{head}");
+    columns.iter().for_each(|name| print!(" {name:>22}"));
+    println!();
+    for line in lines {
+        let value = |name: &str| {
             let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap();
             let end = rest.find([',', '}']).unwrap();
-            rest[..end].parse().unwrap()
+            rest[..end].trim_matches('"').to_owned()
         };
-        let pair = |name: &str| {
-            let p99 = number(&format!("{name}_p99_us"));
-            format!("{:.1} ({p99:.1})", number(&format!("{name}_us")))
-        };
-        println!(
-            "{layout:>9} {size:>9} {:>10.4} {:>8.0} {:>10.1} {:>20} {:>20} {:>20}",
-            number("load_s"),
-            number("bytes_per_certificate"),
-            number("lookup_ns"),
-            pair("add"),
-            pair("remove"),
-            pair("sync"),
+        print!(
+            "{:>9} {:>8} {:>8.6} {:>7} {:>9}",
+            value("layout"),
+            value("n"),
+            value("load_s"),
+            value("bytes_per_certificate"),
+            value("lookup_ns"),
         );
+        for name in columns {
+            let three = ["", "_p99", "_max"].map(|what| value(&format!("{name}{what}_us")));
+            print!(" {:>22}", three.join("/"));
+        }
+        println!();
     }
 }
 
@@ -99,146 +116,163 @@ fn key(n: u32) -> PublicKey {
     PublicKey::from_bytes(bytes)
 }
 
-fn put(dir: &Path, n: u32) {
-    let text = format!("metadata\ncurve\n    public-key = \"{}\"\n", key(n));
-    fs::write(dir.join(format!("client-{n}.txt")), text).unwrap();
+fn put(path: &Path, key: PublicKey) {
+    let text = format!("metadata\ncurve\n    public-key = \"{key}\"\n");
+    fs::write(path, text).unwrap();
 }
 
-/// The key file of all in one, replaced whole.
-fn replace(dir: &Path, text: &str) {
-    fs::write(dir.join("new"), text).unwrap();
-    fs::rename(dir.join("new"), dir.join("keys")).unwrap();
+/// Certificates on disk, to which one is added and taken from.
+struct Place {
+    /// The directory or the key file.
+    path: PathBuf,
+    /// The certificate that comes and goes, and what replaces it (or the whole key file).
+    spare: PathBuf,
+    next: PathBuf,
+    /// The key file's lines, without the spare one.
+    lines: Option<String>,
+    _temp: tempfile::TempDir,
 }
 
-fn resident() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
-}
-
-/// One line of JSON for a harness that compares stores, given a directory or a key file, a file of its keys (`public secret`
-/// a line), and how many to look up.
-fn contender(arguments: &[String]) {
-    let (path, keys) = (Path::new(&arguments[0]), &arguments[1]);
-    let wanted: usize = arguments[2].parse().unwrap();
-    let text = fs::read_to_string(keys).unwrap();
-    let keys: Vec<PublicKey> = text
-        .lines()
-        .take(wanted)
-        .map(|line| line[..40].parse().unwrap())
-        .collect();
-    drop(text);
-    let before = resident();
-    let start = Instant::now();
-    let store = if path.is_dir() {
-        CertificateStore::directory(path).unwrap()
-    } else {
-        CertificateStore::keyfile(path).unwrap()
-    };
-    let load = start.elapsed();
-    let memory = resident().saturating_sub(before) / 1024;
-    let mut hits = 0;
-    let mut samples: Vec<f64> = (0..20_000)
-        .map(|n: usize| {
-            let key = &keys[n.wrapping_mul(7919) % keys.len()];
-            let start = Instant::now();
-            hits += usize::from(store.lookup(key).is_some());
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    println!(
-        "{{\"load_s\":{:.6},\"first_lookup_s\":{:.9},\"found\":{},\"lookup_us\":{:.3},\"lookups\":{},\"hits\":{hits},\
-         \"rss_kb\":{memory},\"peak_kb\":{memory}}}",
-        load.as_secs_f64(),
-        samples[0] * 1e-6,
-        usize::from(hits > 0),
-        quantile(&mut samples, 0.5),
-        samples.len(),
-    );
-}
-
-fn one(keyfile: bool, size: u32) {
-    let temp = tempfile::tempdir().unwrap();
-    let mut lines = String::new();
-    for n in 0..size {
+impl Place {
+    fn make(keyfile: bool, size: u32) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let made = std::env::var_os("BENCH_CERTS")
+            .map(|certs| Path::new(&certs).join(size.to_string()))
+            .filter(|path| path.is_dir() && !keyfile);
+        let mut place = Self {
+            path: made.clone().unwrap_or_else(|| temp.path().to_owned()),
+            spare: PathBuf::new(),
+            next: PathBuf::new(),
+            lines: keyfile.then(String::new),
+            _temp: temp,
+        };
+        place.spare = place.path.join("reload-bench.key");
+        place.next = place.path.join(".reload-bench");
+        if made.is_none() {
+            for n in 0..size {
+                match &mut place.lines {
+                    Some(lines) => lines.push_str(&format!("{}\n", key(n))),
+                    None => put(&place.path.join(format!("client-{n}.txt")), key(n)),
+                }
+            }
+        }
         if keyfile {
-            lines.push_str(&format!("{}\n", key(n)));
-        } else {
-            put(temp.path(), n);
+            place.path.push("keys");
+            place.rewrite(None);
+        }
+        // Files of the last moments are read once more: let them settle, as files at rest have.
+        thread::sleep(Duration::from_millis(100));
+        place
+    }
+
+    fn store(&self) -> CertificateStore {
+        match self.lines {
+            Some(_) => CertificateStore::keyfile(&self.path).unwrap(),
+            None => CertificateStore::directory(&self.path).unwrap(),
         }
     }
-    if keyfile {
-        replace(temp.path(), &lines);
-    }
-    // Files of the last moments are read once more: let them settle, as files at rest have.
-    std::thread::sleep(Duration::from_millis(100));
 
-    let before = resident();
+    /// The key file anew, with at most one key more.
+    fn rewrite(&self, more: Option<PublicKey>) {
+        let mut text = self.lines.clone().unwrap_or_default();
+        more.iter()
+            .for_each(|key| text.push_str(&format!("{key}\n")));
+        fs::write(&self.next, text).unwrap();
+        fs::rename(&self.next, &self.path).unwrap();
+    }
+
+    fn add(&self, key: PublicKey) {
+        if self.lines.is_none() {
+            return put(&self.spare, key);
+        }
+        let file = fs::File::options().append(true).open(&self.path);
+        file.unwrap()
+            .write_all(format!("{key}\n").as_bytes())
+            .unwrap();
+    }
+
+    fn replace(&self, key: PublicKey) {
+        if self.lines.is_some() {
+            return self.rewrite(Some(key));
+        }
+        put(&self.next, key);
+        fs::rename(&self.next, &self.spare).unwrap();
+    }
+
+    fn remove(&self) {
+        if self.lines.is_some() {
+            return self.rewrite(None);
+        }
+        fs::remove_file(&self.spare).unwrap();
+    }
+}
+
+impl Drop for Place {
+    /// A directory of somebody else's is left as it was.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.spare);
+        let _ = fs::remove_file(&self.next);
+    }
+}
+
+fn run(keyfile: bool, size: u32) {
+    let place = Place::make(keyfile, size);
+    let before = memory("VmRSS:");
     let start = Instant::now();
-    let store = if keyfile {
-        CertificateStore::keyfile(temp.path().join("keys")).unwrap()
-    } else {
-        CertificateStore::directory(temp.path()).unwrap()
-    };
+    let store = Arc::new(place.store());
     let load = start.elapsed();
     assert_eq!(store.len(), size as usize);
-    let memory = resident().saturating_sub(before) / u64::from(size.max(1));
+    let bytes = (memory("VmRSS:") - before) * 1024 / i64::from(size.max(1));
 
+    let known: Vec<PublicKey> = store.keys().into_iter().take(1000).collect();
     let mut lookup = vec![0.0; 101];
     for sample in &mut lookup {
-        let keys: Vec<_> = (0..1000u32)
-            .map(|n| key(n.wrapping_mul(7919) % size))
-            .collect();
         let start = Instant::now();
-        let found = keys
-            .iter()
-            .filter(|key| store.lookup(key).is_some())
-            .count();
+        let found = (0..1000).filter(|n| store.lookup(&known[n % known.len()]).is_some());
+        let found = found.count();
         *sample = start.elapsed().as_secs_f64() * 1e9 / 1000.0;
         assert_eq!(found, 1000);
     }
 
-    let (mut add, mut remove, mut sync) = (Vec::new(), Vec::new(), Vec::new());
-    let extra = key(u32::MAX);
-    let path = temp.path().join(format!("client-{}.txt", u32::MAX));
+    let [first, second] = [u32::MAX, u32::MAX - 1].map(key);
+    let holds = |key: &PublicKey| store.lookup(key).is_some();
     // A key file is read whole after each change.
     let rounds = if keyfile {
         (3_000_000 / size.max(1) as usize).clamp(5, ROUNDS)
     } else {
         ROUNDS
     };
+    let mut took = CHANGES.map(|name| (name, Vec::new()));
     for _ in 0..rounds {
-        if keyfile {
-            let mut file = fs::File::options()
-                .append(true)
-                .open(temp.path().join("keys"))
-                .unwrap();
-            file.write_all(format!("{extra}\n").as_bytes()).unwrap();
-        } else {
-            put(temp.path(), u32::MAX);
-        }
-        add.push(until(|| store.lookup(&extra).is_some()));
-        if keyfile {
-            replace(temp.path(), &lines);
-        } else {
-            fs::remove_file(&path).unwrap();
-        }
-        remove.push(until(|| store.lookup(&extra).is_none()));
+        place.add(first);
+        took[0].1.push(until(|| holds(&first)));
+        place.replace(second);
+        took[1].1.push(until(|| holds(&second) && !holds(&first)));
+        place.remove();
+        took[2].1.push(until(|| !holds(&second)));
         let start = Instant::now();
         store.sync(DEADLINE).unwrap();
-        sync.push(start.elapsed().as_secs_f64() * 1e6);
+        took[3].1.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    let mut fields: Vec<String> = took.iter_mut().map(|(n, took)| triple(n, took)).collect();
+    if !keyfile {
+        let took = decisions(&store, &known, || {
+            place.add(first);
+            thread::sleep(PAUSE);
+            place.replace(second);
+            thread::sleep(PAUSE);
+            place.remove();
+            thread::sleep(PAUSE);
+        });
+        let named = DECISIONS.iter().zip(took);
+        fields.extend(named.map(|(name, mut took)| triple(name, &mut took)));
     }
     println!(
-        "{{\"layout\":\"{}\",\"n\":{size},\"load_s\":{:.6},\"bytes_per_certificate\":{memory},\"lookup_ns\":{:.1},{},{},{}}}",
+        "{{\"layout\":\"{}\",\"n\":{size},\"load_s\":{:.6},\"bytes_per_certificate\":{bytes},\"lookup_ns\":{:.1},{}}}",
         if keyfile { "keyfile" } else { "directory" },
         load.as_secs_f64(),
         quantile(&mut lookup, 0.5),
-        both("add", &mut add),
-        both("remove", &mut remove),
-        both("sync", &mut sync),
+        fields.join(","),
     );
 }
 
@@ -252,12 +286,71 @@ fn until(done: impl Fn() -> bool) -> f64 {
     start.elapsed().as_secs_f64() * 1e6
 }
 
-fn both(name: &str, samples: &mut [f64]) -> String {
-    let (median, p99) = (quantile(samples, 0.5), quantile(samples, 0.99));
-    format!("\"{name}_us\":{median:.1},\"{name}_p99_us\":{p99:.1}")
+/// Microseconds of single decisions, asked as libzmq asks, one at a time: of known keys while nothing changes and while `change` is called
+/// all the time, and of an unknown key.
+fn decisions(
+    store: &Arc<CertificateStore>,
+    known: &[PublicKey],
+    change: impl Fn(),
+) -> [Vec<f64>; 4] {
+    let context = Context::new().unwrap();
+    let authenticator = Authenticator::start(&context).unwrap();
+    authenticator
+        .set_fallback(Policy::new().curve(CurvePolicy::store(store.clone())))
+        .unwrap();
+    let mut asker = context.socket(SocketType::Dealer).open().unwrap();
+    asker.connect("inproc://zeromq.zap.01").unwrap();
+    let unknown = [key(u32::MAX - 2)];
+    let mut took = [(); 4].map(|()| Vec::new());
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for window in 0..WINDOWS * took.len() {
+            let which = window % took.len();
+            let (keys, status) = [(known, "200"), (&unknown[..], "400")][which / 2];
+            over.store(false, Ordering::Relaxed);
+            let changing = which % 2 == 1;
+            let asking = scope.spawn({
+                let (asker, over, took) = (asker, &over, std::mem::take(&mut took[which]));
+                move || ask(asker, keys, status, over, took)
+            });
+            let start = Instant::now();
+            while start.elapsed() < WINDOW {
+                if changing {
+                    change();
+                } else {
+                    thread::sleep(PAUSE);
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+            (asker, took[which]) = asking.join().unwrap();
+        }
+    });
+    took
 }
 
-fn quantile(samples: &mut [f64], q: f64) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples[((samples.len() - 1) as f64 * q) as usize]
+fn ask(
+    asker: Socket,
+    keys: &[PublicKey],
+    status: &str,
+    over: &AtomicBool,
+    mut took: Vec<f64>,
+) -> (Socket, Vec<f64>) {
+    let head = ["", "1.0", "1", "bench", "127.0.0.1", "", "CURVE"].map(str::as_bytes);
+    for key in keys.iter().cycle() {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let frames = head.iter().copied().chain([&key.as_bytes()[..]]);
+        let start = Instant::now();
+        asker.send_multipart(frames).unwrap();
+        let reply = asker.recv_multipart().unwrap();
+        took.push(start.elapsed().as_secs_f64() * 1e6);
+        assert_eq!(reply[3], status);
+    }
+    (asker, took)
+}
+
+fn triple(name: &str, samples: &mut [f64]) -> String {
+    let [median, p99, max] = spread(samples);
+    format!("\"{name}_us\":{median:.1},\"{name}_p99_us\":{p99:.1},\"{name}_max_us\":{max:.1}")
 }

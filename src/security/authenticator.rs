@@ -202,6 +202,10 @@ impl AuthenticatorBuilder {
     }
 
     /// How many callbacks may run at a time; 32 unless set, 1 at least. Their threads are started as they are needed.
+    ///
+    /// A callback keeps its thread until it returns, and others wait where none is left. By Little's law as many are at work as come a second,
+    /// times the seconds each takes: where 100 a second take 50 ms, that is 5 on average. Allow for that and four times its square root
+    /// (14), as they do not come evenly. A [`deferred`](super::CurvePolicy::deferred) answer keeps no thread.
     pub fn callback_threads(mut self, threads: usize) -> Self {
         self.settings.threads = threads.max(1);
         self

@@ -14,6 +14,7 @@ mod czmq_scenarios;
 mod examples;
 mod gssapi;
 mod interop;
+mod intruder;
 mod kerberos;
 mod life;
 mod limits;
