@@ -1,6 +1,7 @@
 //! A Kerberos realm of a test's own: its server, its users' tickets and its services' keys, all on this machine's loopback.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -56,7 +57,7 @@ impl Realm {
             if let Some(status) = self.server.try_wait().unwrap() {
                 panic!("krb5kdc ended with {status}: {:?}", said());
             }
-            assert!(start.elapsed() < SOON, "krb5kdc is deaf: {:?}", said());
+            assert!(start.elapsed() < 2 * SOON, "krb5kdc is deaf: {:?}", said());
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -128,16 +129,20 @@ fn listening_port(process: u32) -> Option<u16> {
             Some(inode.to_owned())
         })
         .collect();
-    let table = fs::read_to_string(format!("/proc/{process}/net/tcp")).ok()?;
-    table.lines().find_map(|line| {
+    let table = BufReader::new(fs::File::open(format!("/proc/{process}/net/tcp")).ok()?);
+    // Sockets that listen come first, and there may be many others.
+    for line in table.lines().skip(1).map_while(Result::ok) {
         let columns: Vec<_> = line.split_whitespace().collect();
-        let [_, local, _, state, _, _, _, _, _, inode, ..] = columns[..] else {
-            return None;
+        let [_, local, _, "0A", _, _, _, _, _, inode, ..] = columns[..] else {
+            break;
         };
-        let port = local.strip_prefix("0100007F:")?;
-        (state == "0A" && sockets.iter().any(|socket| socket == inode))
-            .then(|| u16::from_str_radix(port, 16).unwrap())
-    })
+        if let Some(port) = local.strip_prefix("0100007F:") {
+            if sockets.iter().any(|socket| socket == inode) {
+                return u16::from_str_radix(port, 16).ok();
+            }
+        }
+    }
+    None
 }
 
 /// A program of Kerberos, with the configuration in `folder`.
