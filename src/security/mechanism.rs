@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::authenticator::Domain;
 use super::certificate::SecretCertificate;
 use super::keys::{PLAIN_LIMIT, Password, PublicKey};
+use super::probe::ServerProof;
 use crate::error::{Error, Result};
 use crate::socket::options::{
     CURVE_PUBLIC_KEY, CURVE_SECRET_KEY, CURVE_SERVER, CURVE_SERVER_KEY, PLAIN_PASSWORD,
@@ -93,6 +94,8 @@ impl CurveServer {
 pub struct CurveClient {
     keys: Keys,
     server: PublicKey,
+    /// Where the server's key was taken from, for people.
+    origin: Option<String>,
 }
 
 impl CurveClient {
@@ -101,6 +104,7 @@ impl CurveClient {
         Self {
             keys: Keys::new(certificate),
             server,
+            origin: None,
         }
     }
 }
@@ -201,6 +205,10 @@ impl sealed::Mechanism for CurveClient {
     fn secure(self, socket: &mut Secured) -> Result<()> {
         self.server.usable()?;
         socket.set(CURVE_SERVER_KEY, self.server.as_bytes().to_vec());
+        socket.expect(Arc::new(ServerProof {
+            key: self.server,
+            origin: self.origin,
+        }));
         self.keys.set(socket)
     }
 }

@@ -27,6 +27,7 @@ mod passwords;
 mod peers;
 mod pending;
 mod policy;
+mod probe;
 mod revoke;
 pub mod rotation;
 mod store;

@@ -3,17 +3,20 @@
 mod builder;
 mod context;
 mod frames;
+mod greeting;
 mod handshake;
 mod message;
 mod monitor;
 pub mod options;
 mod poller;
+pub(crate) mod probe;
 mod proxy;
 mod watch;
 
 use std::ffi::c_void;
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 pub use builder::{Mechanism, SocketBuilder};
 pub(crate) use builder::{Secured, sealed};
@@ -21,7 +24,8 @@ pub(crate) use builder::{Secured, sealed};
 pub use context::ContextBuilder;
 pub use context::{Capability, Context};
 pub(crate) use frames::FrameList;
-pub use handshake::HandshakeProblem;
+pub use greeting::Greeting;
+pub use handshake::{HandshakeEvent, HandshakeOutcome, HandshakeProblem, HandshakeWatch};
 pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
 pub use options::{ContextOption, SocketOption};
@@ -36,6 +40,7 @@ use crate::ffi::{c_string, message::RawMessage, socket::RawSocket};
 use builder::KeepAlive;
 use monitor::Hub;
 use options::{OptionValue, Readable, Writable};
+use probe::Proof;
 use watch::Watched;
 
 /// The type of a socket: its pattern.
@@ -76,6 +81,7 @@ pub struct Socket {
     monitor: Hub,
     watched: Option<Watched>,
     keep_alive: Option<KeepAlive>,
+    proof: Option<Arc<dyn Proof>>,
     context: Context,
     kind: SocketType,
 }

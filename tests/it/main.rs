@@ -12,6 +12,7 @@ mod authenticator;
 mod common;
 mod czmq_scenarios;
 mod examples;
+mod handshake;
 mod interop;
 mod life;
 mod mechanism;
