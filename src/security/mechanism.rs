@@ -1,12 +1,14 @@
 //! The mechanisms that a socket can be secured with: a server's need a [`Domain`], and so a running authenticator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::authenticator::Domain;
 use super::certificate::SecretCertificate;
 use super::keys::{PLAIN_LIMIT, Password, PublicKey};
+use super::pins::{Pinned, ServerKeys};
 use super::probe::ServerProof;
 use crate::error::{Error, Result};
 use crate::socket::options::{
@@ -106,6 +108,27 @@ impl CurveClient {
             server,
             origin: None,
         }
+    }
+
+    /// A client with this key pair, for the server whose public key is pinned for `endpoint`.
+    ///
+    /// Where several keys are, because the server is changing from one to the next, the one that it holds at this moment is found out
+    /// ([`ServerKeys::prove`]) within `timeout`; with a single one no connection is made. A server that does not hold the key shows at the
+    /// handshake: [`connect_checked`](crate::socket::SocketBuilder::connect_checked) names the key that was expected, and its file and line.
+    ///
+    /// # Errors
+    /// As [`ServerKeys::keys_for`] and, where several keys are pinned, [`ServerKeys::prove`].
+    pub fn pinned(
+        certificate: &SecretCertificate,
+        servers: &ServerKeys,
+        endpoint: &str,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let Pinned { key, origin } = servers.choose(endpoint, timeout)?;
+        Ok(Self {
+            origin,
+            ..Self::new(certificate, key)
+        })
     }
 }
 

@@ -5,6 +5,8 @@
 //!
 //! Source: RFC 26/CURVEZMQ, and RFC 25/ZMTP-CURVE for the frames.
 
+use std::fmt;
+
 use crate::error::Result;
 use crate::ffi::sodium::{self, KEY_BYTES, NONCE_BYTES, SecretBytes};
 use crate::security::keys::PublicKey;
@@ -30,9 +32,16 @@ impl Proof for ServerProof {
     }
 
     fn expected(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// The key, and its origin in parentheses.
+impl fmt::Display for ServerProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Some(origin) => format!("{} ({origin})", self.key),
-            None => self.key.to_string(),
+            Some(origin) => write!(f, "{} ({origin})", self.key),
+            None => self.key.fmt(f),
         }
     }
 }

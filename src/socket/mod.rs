@@ -25,6 +25,7 @@ pub use context::ContextBuilder;
 pub use context::{Capability, Context};
 pub(crate) use frames::FrameList;
 pub use greeting::Greeting;
+pub(crate) use handshake::Role;
 pub use handshake::{HandshakeEvent, HandshakeOutcome, HandshakeProblem, HandshakeWatch};
 pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};

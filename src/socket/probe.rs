@@ -130,7 +130,8 @@ pub(crate) fn tcp_address(address: &str) -> Option<(&str, u16)> {
     let (host, port) = address.rsplit_once(':')?;
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let host = bare.unwrap_or(host);
-    (!host.is_empty()).then_some((host, port.parse().ok()?))
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    (!host.is_empty() && digits).then_some((host, port.parse().ok()?))
 }
 
 /// Asks on behalf of a socket.

@@ -17,6 +17,9 @@ use zmq_sys_wrap::{Api, zmq};
 
 use crate::common::{SOON, bound, endpoint, within};
 
+/// For peers of which nothing is heard: half of it passes before they are asked.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
 /// A server of libzmq's own, without what this library does for its safety, as long as it stands.
 struct Raw(Socket);
 
@@ -203,7 +206,7 @@ fn another_protocol_is_told_with_its_first_words() {
         let server = SecretCertificate::generate().unwrap();
         let at = saying(b"SSH-2.0-OpenSSH_9.2p1\r\n");
         for client in [client(), plain(), curve(&server)] {
-            let (problem, text) = failure(client, &at, Duration::from_secs(2));
+            let (problem, text) = failure(client, &at, TIMEOUT);
             assert!(
                 matches!(problem, HandshakeProblem::NotZmtp { .. }),
                 "{text}"
@@ -211,7 +214,7 @@ fn another_protocol_is_told_with_its_first_words() {
             assert!(text.contains("\"SSH-2.0-OpenSSH_9.2p1"), "{text}");
         }
         let at = saying(b"\x15\x03\x03\0\x02\x02\x28");
-        let (problem, _) = failure(curve(&server), &at, Duration::from_secs(2));
+        let (problem, _) = failure(curve(&server), &at, TIMEOUT);
         assert_eq!(
             problem,
             HandshakeProblem::NotZmtp {
@@ -225,13 +228,13 @@ fn another_protocol_is_told_with_its_first_words() {
 fn an_old_version_and_a_silent_peer_are_told_apart() {
     within(SOON, || {
         let at = saying(b"\xFF\0\0\0\0\0\0\0\x01\x7F\x01\x07");
-        let (problem, text) = failure(client(), &at, Duration::from_secs(2));
+        let (problem, text) = failure(client(), &at, TIMEOUT);
         assert_eq!(
             problem,
             HandshakeProblem::OldProtocol { version: 2 },
             "{text}"
         );
-        let waited = Duration::from_secs(1);
+        let waited = TIMEOUT;
         let (problem, text) = failure(client(), &saying(b""), waited);
         assert_eq!(problem, HandshakeProblem::Silent { waited }, "{text}");
     });
@@ -284,7 +287,7 @@ fn two_servers_that_face_each_other_are_told_so() {
                 "PLAIN",
             ),
         ] {
-            let (problem, text) = failure(ours, &server.bind("tcp"), Duration::from_secs(2));
+            let (problem, text) = failure(ours, &server.bind("tcp"), TIMEOUT);
             assert_eq!(
                 problem,
                 HandshakeProblem::BothServers { mechanism },
@@ -380,7 +383,7 @@ fn a_refusal_is_told_by_its_status_and_a_deferral_by_silence() {
         assert_eq!(failure(curve(&pair), &at, SOON).0, refused(500));
         // libzmq goes silent then; rarely, it hangs up at once.
         domain.set_policy(curve_policy(Verdict::retry));
-        let (problem, text) = failure(curve(&pair), &at, Duration::from_secs(2));
+        let (problem, text) = failure(curve(&pair), &at, TIMEOUT);
         assert!(
             matches!(problem, HandshakeProblem::NoVerdict { .. }),
             "{text}"
@@ -421,7 +424,7 @@ fn a_refusal_is_told_by_its_status_and_a_deferral_by_silence() {
         ] {
             let server = builder.open().unwrap();
             let at = server.bind(&endpoint("tcp")).unwrap();
-            let (problem, text) = failure(client, &at, Duration::from_secs(2));
+            let (problem, text) = failure(client, &at, TIMEOUT);
             assert!(
                 matches!(problem, HandshakeProblem::NoVerdict { .. }),
                 "{text}"
@@ -433,7 +436,7 @@ fn a_refusal_is_told_by_its_status_and_a_deferral_by_silence() {
 #[test]
 fn a_server_that_keeps_silent_is_waited_for_until_the_end() {
     within(SOON, || {
-        let waited = Duration::from_secs(1);
+        let waited = TIMEOUT;
         let start = Instant::now();
         let (problem, text) = failure(client(), &saying(&greeting("NULL")), waited);
         assert_eq!(
@@ -525,7 +528,7 @@ fn a_peer_that_says_too_much_or_half_a_greeting_is_no_peer() {
                 }
             });
             let server = SecretCertificate::generate().unwrap();
-            let (_, text) = failure(curve(&server), &at, Duration::from_secs(2));
+            let (_, text) = failure(curve(&server), &at, TIMEOUT);
             assert!(!text.is_empty());
         }
     });

@@ -21,6 +21,7 @@ mod options;
 mod os;
 mod passwords;
 mod patterns;
+mod pins;
 mod policy;
 mod revoke;
 mod rotation;
