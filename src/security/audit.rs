@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::address::PeerAddress;
 use super::fingerprint::Fingerprint;
 use super::keys::PublicKey;
+use super::faults::FailedHandshake;
 use super::peers::ConnectedPeer;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
@@ -32,6 +33,8 @@ pub enum AuditEvent {
         /// What it shows.
         found: SystemTime,
     },
+    /// A handshake with a socket of one of its domains failed before it was asked, or in spite of its answer.
+    HandshakeFailed(FailedHandshake),
     /// Its thread ended though it is still needed: every later handshake is refused by libzmq.
     HandlerDied,
 }
@@ -169,6 +172,7 @@ impl fmt::Display for AuditEvent {
                     "certificates that ended meanwhile admit nobody"
                 })
             }
+            AuditEvent::HandshakeFailed(failed) => failed.fmt(f),
             AuditEvent::HandlerDied => {
                 f.write_str("the authenticator's thread died: every handshake is refused now")
             }

@@ -10,6 +10,7 @@ mod directory;
 mod endpoint;
 mod events;
 mod explain;
+mod faults;
 mod file;
 mod fingerprint;
 /// Promises of the parsers, for `fuzz/` and the unit tests.
@@ -47,6 +48,7 @@ pub use authenticator::{Authenticator, AuthenticatorBuilder, Domain};
 pub use certificate::{Certificate, SecretCertificate};
 pub use endpoint::EndpointProblem;
 pub use explain::{Explanation, PolicySource, Step};
+pub use faults::{FailedHandshake, HandshakeFault};
 pub use file::{FileKind, FileProblem};
 pub use fingerprint::Fingerprint;
 pub use hash::HashProblem;

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ironhouse::security::{
-    Authenticator, CurveClient, CurvePolicy, CurveServer, NullServer, Password, PasswordFile,
-    PlainClient, PlainServer, Policy, Refusal, SecretCertificate, Verdict,
+    AuditEvent, AuditEvents, Authenticator, CurveClient, CurvePolicy, CurveServer, FailedHandshake,
+    HandshakeFault, NullServer, Password, PasswordFile, PeerAddress, PlainClient, PlainServer,
+    Policy, Reason, Refusal, SecretCertificate, Verdict,
 };
 use ironhouse::socket::{
     Greeting, HandshakeOutcome, HandshakeProblem, HandshakeWatch, Monitor, SocketBuilder, options,
@@ -531,6 +532,87 @@ fn a_peer_that_says_too_much_or_half_a_greeting_is_no_peer() {
             let (_, text) = failure(curve(&server), &at, TIMEOUT);
             assert!(!text.is_empty());
         }
+    });
+}
+
+/// What a server is told of the next handshake that fails so.
+fn failed_by(events: &AuditEvents, fault: HandshakeFault) -> FailedHandshake {
+    loop {
+        match events.next(Some(SOON)) {
+            Some(AuditEvent::HandshakeFailed(failed)) if failed.fault == fault => return failed,
+            // Peers try again and again.
+            Some(AuditEvent::HandshakeFailed(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_server_is_told_who_failed_before_there_was_a_decision_and_why() {
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let policy = Policy::new().curve(CurvePolicy::any_key());
+        let domain = authenticator.domain("d", policy).unwrap();
+        let (pair, other) = (
+            SecretCertificate::generate().unwrap(),
+            SecretCertificate::generate().unwrap(),
+        );
+        let server = context
+            .socket(SocketType::Pull)
+            .set(options::HANDSHAKE_IVL, Duration::from_secs(1))
+            .secure(CurveServer::new(&pair, &domain))
+            .open()
+            .unwrap();
+        let at = server.bind(&endpoint("tcp")).unwrap();
+        let events = authenticator.events();
+
+        let connect = || TcpStream::connect(at.strip_prefix("tcp://").unwrap()).unwrap();
+        // One that says nothing, and is there long enough to be looked up. First, for libzmq may give it the reason of another.
+        let silent = connect();
+        let failed = failed_by(&events, HandshakeFault::TimedOut);
+        assert_eq!(
+            (&*failed.domain, &failed.endpoint, &failed.address),
+            ("d", &at, &PeerAddress::parse("127.0.0.1"))
+        );
+        let text = failed.to_string();
+        assert!(
+            text.starts_with("FAILED from 127.0.0.1 in \"d\": "),
+            "{text}"
+        );
+        drop(silent);
+        drop(curve(&other).connect_checked(&at, SOON).unwrap_err());
+        failed_by(&events, HandshakeFault::Keys);
+        // A peer that leaves it to the server to find that they differ.
+        let mut plain = connect();
+        plain.write_all(&greeting("PLAIN")).unwrap();
+        failed_by(&events, HandshakeFault::OtherMechanism);
+        // One whose public key is not its own.
+        let broken = Raw::new()
+            .set(zmq::ZMQ_CURVE_SERVERKEY, pair.public_key().as_bytes())
+            .set(zmq::ZMQ_CURVE_PUBLICKEY, other.public_key().as_bytes())
+            .set(zmq::ZMQ_CURVE_SECRETKEY, pair.secret().expose_bytes());
+        broken.0.connect(&at).unwrap();
+        failed_by(&events, HandshakeFault::Keys);
+        drop(broken);
+        // And one that goes.
+        drop(connect());
+        failed_by(&events, HandshakeFault::Left);
+
+        // A refusal is a decision, and nothing else.
+        domain.set_policy(Policy::new());
+        drop(curve(&pair).connect_checked(&at, SOON).unwrap_err());
+        let decision = loop {
+            match events.next(Some(SOON)) {
+                // The broken one may have tried again before it was gone.
+                Some(AuditEvent::HandshakeFailed(_)) => {}
+                other => break other,
+            }
+        };
+        assert!(
+            matches!(&decision, Some(AuditEvent::Decision(d)) if d.reason == Reason::MechanismNotAllowed),
+            "{decision:?}"
+        );
     });
 }
 
