@@ -247,3 +247,180 @@ fn watch(socket: &Socket, endpoint: &str, timeout: Duration) -> Result<()> {
         problem: problem.after(timeout),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::Greeting;
+
+    const CLIENT: Role = Role {
+        mechanism: "CURVE",
+        as_server: false,
+    };
+    const SERVER: Role = Role {
+        as_server: true,
+        ..CLIENT
+    };
+
+    fn greeted(mechanism: &str, answer: Answer) -> Finding {
+        let greeting = Greeting {
+            version: (3, 1),
+            mechanism: mechanism.into(),
+            as_server: false,
+        };
+        Finding::Greeted(greeting, answer)
+    }
+
+    #[test]
+    fn what_libzmq_tells_is_explained_by_what_was_found() {
+        use HandshakeProblem as Problem;
+        let waited = Duration::from_secs(1);
+        let closed = || Problem::Closed(Errno(libc::EPIPE));
+        let silent = || Problem::Silent { waited };
+        let unreachable = |reason| Problem::Unreachable { waited, reason };
+        let refused = Some(Errno(libc::ECONNREFUSED));
+        let mechanism = "CURVE";
+        for (told, found, role, wanted) in [
+            (
+                closed(),
+                greeted("CURVE", Answer::Met),
+                CLIENT,
+                Some(Problem::NoVerdict { closed: true }),
+            ),
+            (
+                silent(),
+                greeted("CURVE", Answer::Met),
+                CLIENT,
+                Some(Problem::NoVerdict { closed: false }),
+            ),
+            (
+                silent(),
+                greeted("CURVE", Answer::NotAsked),
+                CLIENT,
+                Some(Problem::NoVerdict { closed: false }),
+            ),
+            (
+                closed(),
+                greeted("CURVE", Answer::Unmet),
+                CLIENT,
+                Some(Problem::WrongServerKey {
+                    expected: "KEY".into(),
+                }),
+            ),
+            (
+                closed(),
+                greeted("CURVE", Answer::Unclear),
+                CLIENT,
+                Some(closed()),
+            ),
+            (
+                closed(),
+                greeted("CURVE", Answer::Client),
+                CLIENT,
+                Some(Problem::BothClients { mechanism }),
+            ),
+            (
+                silent(),
+                greeted("CURVE", Answer::Server),
+                SERVER,
+                Some(Problem::BothServers { mechanism }),
+            ),
+            (
+                silent(),
+                greeted("CURVE", Answer::Client),
+                SERVER,
+                Some(silent()),
+            ),
+            (
+                closed(),
+                greeted("NULL", Answer::NotAsked),
+                CLIENT,
+                Some(Problem::MechanismMismatch {
+                    ours: "CURVE",
+                    theirs: Some("NULL".into()),
+                }),
+            ),
+            (
+                silent(),
+                Finding::Foreign("SSH".into()),
+                CLIENT,
+                Some(Problem::NotZmtp {
+                    began: "SSH".into(),
+                }),
+            ),
+            (
+                silent(),
+                Finding::Old(2),
+                CLIENT,
+                Some(Problem::OldProtocol { version: 2 }),
+            ),
+            (silent(), Finding::Mute, CLIENT, Some(silent())),
+            (closed(), Finding::Closed, CLIENT, Some(closed())),
+            // A name that does not resolve now did when there was a connection, and the system's reasons come and go.
+            (
+                closed(),
+                Finding::Unresolved("x".into()),
+                CLIENT,
+                Some(closed()),
+            ),
+            (
+                closed(),
+                Finding::Unreachable(refused),
+                CLIENT,
+                Some(closed()),
+            ),
+            (
+                unreachable(None),
+                Finding::Unresolved("x".into()),
+                CLIENT,
+                Some(Problem::Unresolved { reason: "x".into() }),
+            ),
+            (
+                unreachable(None),
+                Finding::Unreachable(refused),
+                CLIENT,
+                Some(unreachable(refused)),
+            ),
+            // It is there now.
+            (
+                unreachable(None),
+                greeted("CURVE", Answer::Met),
+                CLIENT,
+                None,
+            ),
+            (unreachable(None), Finding::Mute, CLIENT, None),
+            (
+                unreachable(None),
+                greeted("CURVE", Answer::Unmet),
+                CLIENT,
+                Some(Problem::WrongServerKey {
+                    expected: "KEY".into(),
+                }),
+            ),
+            (
+                Problem::Protocol(ProtocolError(0x1000_0001)),
+                greeted("CURVE", Answer::Met),
+                CLIENT,
+                Some(Problem::Protocol(ProtocolError(0x1000_0001))),
+            ),
+        ] {
+            let case = format!("{told:?} {found:?} {role:?}");
+            assert_eq!(
+                explain(told, found, role, || "KEY".into()),
+                wanted,
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn problems_are_the_same_whenever_they_were_found() {
+        let silent = |seconds| HandshakeProblem::Silent {
+            waited: Duration::from_secs(seconds),
+        };
+        assert!(silent(1).is(&silent(2)));
+        assert!(!silent(1).is(&HandshakeProblem::NoVerdict { closed: false }));
+        let refused = |status| HandshakeProblem::Refused { status };
+        assert!(refused(400).is(&refused(400)) && !refused(400).is(&refused(500)));
+    }
+}

@@ -519,3 +519,45 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_goes_where_libzmq_would() {
+        let tcp = |host: &str, port| {
+            Some(Target::Tcp {
+                host: host.into(),
+                port,
+                ipv6: false,
+            })
+        };
+        for (endpoint, target) in [
+            ("tcp://db.example.org:5555", tcp("db.example.org", 5555)),
+            ("tcp://[::1]:5555", tcp("::1", 5555)),
+            ("tcp://eth0:0;10.0.0.1:7", tcp("10.0.0.1", 7)),
+            ("ipc:///run/db", Some(Target::Ipc("/run/db".into()))),
+            ("ipc://@db", Some(Target::Ipc("@db".into()))),
+            ("ipc://", None),
+            ("tcp://x", None),
+            ("tcp://:1", None),
+            ("tcp://x:65536", None),
+            ("tcp://x:+1", None),
+            ("tcp://*:*", None),
+            ("inproc://x", None),
+            ("ws://x:80", None),
+            ("x", None),
+        ] {
+            assert_eq!(Target::of(endpoint, false), target, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_no_address_where_libzmq_would_not_use_it() {
+        assert!(resolve("::1", 1, true).is_ok());
+        let reason = resolve("::1", 1, false).unwrap_err();
+        assert!(reason.contains("ZMQ_IPV6"), "{reason}");
+        assert!(resolve(&"x".repeat(70), 1, true).is_err());
+    }
+}

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ironhouse::security::{
-    Authenticator, CurveClient, CurvePolicy, CurveServer, Domain, Policy, SecretCertificate,
-    ServerKeys,
+    AuditEvent, AuditEvents, Authenticator, CurveClient, CurvePolicy, CurveServer, Domain, Policy,
+    SecretCertificate, ServerKeys,
 };
 use ironhouse::socket::HandshakeProblem;
 use ironhouse::{Context, Error, Result, Socket, SocketType};
@@ -16,6 +17,7 @@ use crate::common::{SOON, bound, endpoint, folder, within};
 /// A server that admits anybody who knows its key.
 struct House {
     context: Context,
+    events: AuditEvents,
     domain: Domain,
     own: SecretCertificate,
 }
@@ -26,6 +28,7 @@ impl House {
         let authenticator = Authenticator::start(&context).unwrap();
         let policy = Policy::new().curve(CurvePolicy::any_key());
         Self {
+            events: authenticator.events(),
             domain: authenticator.domain("d", policy).unwrap(),
             context,
             own: SecretCertificate::generate().unwrap(),
@@ -164,6 +167,12 @@ fn a_proof_asks_no_authenticator_and_is_not_given_by_another_mechanism() {
         let pins = ServerKeys::in_memory();
         pins.add("tcp://*:*", *key.public_key()).unwrap();
         assert_eq!(pins.prove(&at, SOON).unwrap(), *key.public_key());
+        // The next decision is that on a client.
+        let client = house.connect(&pins, &at).unwrap_err();
+        assert!(client.to_string().contains("status 400"), "{client}");
+        let decisions = std::iter::from_fn(|| house.events.next(Some(Duration::ZERO)))
+            .filter(|event| matches!(event, AuditEvent::Decision(_)));
+        assert_eq!(decisions.count(), 1);
 
         let (_open, at) = bound(&house.context, SocketType::Pull);
         let error = pins.prove(&at, SOON).unwrap_err();
