@@ -20,7 +20,7 @@ use ironhouse::socket::SocketBuilder;
 use ironhouse::{Context, Socket, SocketType};
 
 /// Half of it passes before a peer that keeps silent is asked why.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub fn main() -> anyhow::Result<()> {
     let house = House::new()?;
@@ -62,7 +62,7 @@ pub fn main() -> anyhow::Result<()> {
         (
             "the server has another key",
             &|| house.wrong_key(),
-            "does not hold the key",
+            "does not prove to hold the key",
         ),
         (
             "no key is pinned for it",

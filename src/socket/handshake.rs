@@ -91,9 +91,9 @@ pub enum HandshakeProblem {
         /// The mechanism.
         mechanism: &'static str,
     },
-    /// The server does not hold the key that this client was given for it (CURVE).
+    /// The server did not prove to hold the key that this client was given for it (CURVE): asked twice, it hung up both times.
     #[error(
-        "the server does not hold the key that we expect of it, {expected}: get its present public key from who runs it, over a channel that you trust; if the key is right, somebody else is at this endpoint"
+        "the server does not prove to hold the key that we expect of it, {expected}: get its present public key from who runs it, over a channel that you trust; if the key is right, somebody else is at this endpoint"
     )]
     WrongServerKey {
         /// The public keys that would do, in Z85, and where they are pinned.

@@ -4,31 +4,29 @@
 //! bytes and in time, names no mechanism before the peer has named its own, and hangs up before it could be asked for a credential: so an
 //! authenticator never hears of it.
 
+mod wire;
+
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use zmq_sys_wrap::zmq;
 
-use super::greeting::{self, COMMAND_LIMIT, Framed, GREETING_BYTES, Greeting, OPENING, Opened};
+use super::greeting::{self, GREETING_BYTES, Greeting, OPENING, Opened};
 use super::handshake::{HandshakeProblem, Role, explain};
 use super::{Socket, options};
 use crate::error::{Errno, Error, Result};
 use crate::ffi::os;
+use wire::{Heard, Line};
+pub(crate) use wire::{Target, tcp_address};
 
 /// Probes at a time. One ends in time, but may leave its thread waiting for the system to resolve a name.
 const MAX_RUNNING: usize = 32;
 
-/// Why a name does not resolve where the system does not say.
-pub(crate) const NO_ANSWER: &str = "the system gave no answer in time";
-
-/// Most bytes that are read of a peer.
-const MAX_BYTES: usize = GREETING_BYTES + 9 + COMMAND_LIMIT;
+/// How late an answer may be before it is not waited for: on a busy machine the thread itself may be.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What a client's mechanism expects of its server, and can ask for.
 pub(crate) trait Proof: Send + Sync {
@@ -46,18 +44,6 @@ pub(crate) trait Challenge {
 
     /// Whether the right server sent this command.
     fn is_met_by(&self, answer: &[u8]) -> bool;
-}
-
-/// Where a probe goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
-    Tcp {
-        host: String,
-        port: u16,
-        /// Whether libzmq would use an IPv6 address.
-        ipv6: bool,
-    },
-    Ipc(String),
 }
 
 /// What a probe is to find out.
@@ -89,6 +75,40 @@ pub(crate) enum Finding {
     Greeted(Greeting, Answer),
 }
 
+/// An answer to come.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    finding: Receiver<Finding>,
+    /// Whether the host's name is resolved: nothing else can take longer than it may, but for an ipc endpoint whose backlog is full.
+    resolved: Arc<AtomicBool>,
+    until: Instant,
+}
+
+impl Asked {
+    /// The answer, if it is there within `timeout`.
+    pub(crate) fn poll(&self, timeout: Duration) -> Option<Finding> {
+        match self.finding.recv_timeout(timeout) {
+            Ok(finding) => return Some(finding),
+            Err(RecvTimeoutError::Disconnected) => return Some(Finding::Unreachable(None)),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let late = Instant::now().checked_duration_since(self.until)?;
+        if !self.resolved.load(Ordering::Relaxed) {
+            let reason = "the system gave no answer in time".into();
+            return Some(Finding::Unresolved(reason));
+        }
+        (late > GRACE).then_some(Finding::Unreachable(None))
+    }
+
+    fn wait(self) -> Finding {
+        loop {
+            if let Some(finding) = self.poll(Duration::from_millis(50)) {
+                return finding;
+            }
+        }
+    }
+}
+
 /// What a peer did after its greeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -104,34 +124,6 @@ pub(crate) enum Answer {
     Server,
     /// Nothing in time, or something else.
     Unclear,
-}
-
-impl Target {
-    /// The place that libzmq would connect to; `None` where a probe cannot follow.
-    pub(crate) fn of(endpoint: &str, ipv6: bool) -> Option<Self> {
-        match endpoint.split_once("://")? {
-            ("tcp", address) => {
-                let (host, port) = tcp_address(address)?;
-                Some(Self::Tcp {
-                    host: host.to_owned(),
-                    port,
-                    ipv6,
-                })
-            }
-            ("ipc", name) if !name.is_empty() => Some(Self::Ipc(name.to_owned())),
-            _ => None,
-        }
-    }
-}
-
-/// Host and port of a tcp endpoint behind `tcp://`: without the address of our own that may stand before a semicolon, and without brackets.
-pub(crate) fn tcp_address(address: &str) -> Option<(&str, u16)> {
-    let address = address.split_once(';').map_or(address, |(_, there)| there);
-    let (host, port) = address.rsplit_once(':')?;
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    let host = bare.unwrap_or(host);
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    (!host.is_empty() && digits).then_some((host, port.parse().ok()?))
 }
 
 /// Asks on behalf of a socket.
@@ -166,12 +158,7 @@ impl Asker {
     }
 
     /// Asks what is at `endpoint`, as [`Question::ask`]; `None` where that cannot be.
-    pub(crate) fn ask(
-        &self,
-        endpoint: &str,
-        listen: Duration,
-        limit: Duration,
-    ) -> Option<Receiver<Finding>> {
+    pub(crate) fn ask(&self, endpoint: &str, listen: Duration, limit: Duration) -> Option<Asked> {
         let question = Question {
             target: Target::of(endpoint, self.ipv6).filter(|_| !self.proxied)?,
             role: self.role,
@@ -257,9 +244,8 @@ impl Question {
         })
     }
 
-    /// Asks in a thread of its own, which answers after `limit` at the latest, save where the system takes longer to resolve a name;
-    /// `None` where there are too many such threads.
-    pub(crate) fn ask(self, limit: Duration) -> Option<Receiver<Finding>> {
+    /// Asks in a thread of its own; `None` where there are too many such threads.
+    pub(crate) fn ask(self, limit: Duration) -> Option<Asked> {
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         struct Turn;
         impl Drop for Turn {
@@ -273,35 +259,46 @@ impl Question {
             return None;
         }
         let (tell, finding) = sync_channel(1);
-        let deadline = Instant::now() + limit;
+        let resolved = Arc::new(AtomicBool::new(false));
+        let asked = Asked {
+            finding,
+            resolved: resolved.clone(),
+            until: Instant::now() + limit,
+        };
+        let deadline = asked.until;
         // A thread of ours has signals blocked: writing to a closed ipc connection raises one.
         os::spawn("ironhouse-probe", move || {
             let _turn = turn;
-            let _ = tell.send(self.find(deadline));
+            let _ = tell.send(self.find(deadline, &resolved));
         })
         .ok()?;
-        Some(finding)
+        Some(asked)
     }
 
-    /// As [`ask`](Self::ask), and waits for the answer.
+    /// Asks, and waits for the answer.
     pub(crate) fn ask_now(self, limit: Duration) -> Finding {
-        let finding = match self.ask(limit) {
-            Some(finding) => finding.recv_timeout(limit + Duration::from_millis(10)),
-            None => return Finding::Unreachable(Some(Errno(libc::EAGAIN))),
-        };
-        // Nothing else takes longer than it may.
-        finding.unwrap_or_else(|_| Finding::Unresolved(NO_ANSWER.into()))
+        match self.ask(limit) {
+            Some(asked) => asked.wait(),
+            None => Finding::Unreachable(Some(Errno(libc::EAGAIN))),
+        }
     }
 
-    fn find(&self, deadline: Instant) -> Finding {
-        let wire = match self.target.connect(deadline) {
-            Ok(wire) => wire,
+    fn find(&self, deadline: Instant, resolved: &AtomicBool) -> Finding {
+        let found = self.try_to_find(deadline, resolved);
+        // A server may also have hung up for a reason of its own, and a wrong key is a hard word.
+        match found {
+            Finding::Greeted(_, Answer::Unmet) => match self.try_to_find(deadline, resolved) {
+                again @ Finding::Greeted(..) => again,
+                _ => found,
+            },
+            found => found,
+        }
+    }
+
+    fn try_to_find(&self, deadline: Instant, resolved: &AtomicBool) -> Finding {
+        let mut line = match self.target.connect(deadline, resolved) {
+            Ok(line) => line,
             Err(finding) => return finding,
-        };
-        let mut line = Line {
-            wire,
-            deadline,
-            received: Vec::new(),
         };
         if line.send(&OPENING).is_err() {
             return Finding::Closed;
@@ -370,194 +367,5 @@ impl Question {
                 _ => Answer::Unmet,
             },
         }
-    }
-}
-
-impl Target {
-    fn connect(&self, deadline: Instant) -> Result<Wire, Finding> {
-        let failed = |error: io::Error| {
-            let silent = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
-            let errno = error.raw_os_error().filter(|_| !silent).map(Errno);
-            Finding::Unreachable(errno)
-        };
-        match self {
-            Self::Tcp { host, port, ipv6 } => {
-                let address = resolve(host, *port, *ipv6).map_err(Finding::Unresolved)?;
-                let left = left(deadline).ok_or(Finding::Unreachable(None))?;
-                TcpStream::connect_timeout(&address, left)
-                    .map(Wire::Tcp)
-                    .map_err(failed)
-            }
-            Self::Ipc(name) => connect_ipc(name).map(Wire::Ipc).map_err(failed),
-        }
-    }
-}
-
-/// The first address of a host, which is the one that libzmq takes; or why there is none.
-fn resolve(host: &str, port: u16, ipv6: bool) -> Result<SocketAddr, String> {
-    let mut addresses = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| {
-            let text = error.to_string();
-            let reason = text.rsplit_once(": ").map_or(&*text, |(_, reason)| reason);
-            reason.to_owned()
-        })?
-        .peekable();
-    if addresses.peek().is_none() {
-        return Err("it has no address".into());
-    }
-    addresses
-        .find(|address| ipv6 || address.is_ipv4())
-        .ok_or_else(|| "it has IPv6 addresses only, and ZMQ_IPV6 is off".into())
-}
-
-fn connect_ipc(name: &str) -> io::Result<UnixStream> {
-    #[cfg(target_os = "linux")]
-    if let Some(name) = name.strip_prefix('@') {
-        use std::os::linux::net::SocketAddrExt;
-        use std::os::unix::net::SocketAddr;
-        return UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?);
-    }
-    UnixStream::connect(name)
-}
-
-/// Time left; `None` where there is none.
-fn left(deadline: Instant) -> Option<Duration> {
-    deadline
-        .checked_duration_since(Instant::now())
-        .filter(|left| !left.is_zero())
-}
-
-enum Wire {
-    Tcp(TcpStream),
-    Ipc(UnixStream),
-}
-
-/// A connection, and what came over it.
-struct Line {
-    wire: Wire,
-    deadline: Instant,
-    received: Vec<u8>,
-}
-
-enum Heard {
-    More,
-    /// Nothing in time, or as much as one peer may say.
-    Nothing,
-    End,
-}
-
-impl Line {
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let left = Some(left(self.deadline).ok_or(ErrorKind::TimedOut)?);
-        match &mut self.wire {
-            Wire::Tcp(stream) => {
-                stream.set_write_timeout(left)?;
-                stream.write_all(bytes)
-            }
-            Wire::Ipc(stream) => {
-                stream.set_write_timeout(left)?;
-                stream.write_all(bytes)
-            }
-        }
-    }
-
-    /// Hears until there is a command.
-    fn hear_command(&mut self) -> Heard {
-        loop {
-            match greeting::read_command(&self.received) {
-                Framed::Command(_) => return Heard::More,
-                Framed::Foreign => return Heard::Nothing,
-                Framed::Incomplete => match self.hear() {
-                    Heard::More => {}
-                    ended => return ended,
-                },
-            }
-        }
-    }
-
-    /// The command that was heard; empty before.
-    fn command(&self) -> &[u8] {
-        match greeting::read_command(&self.received) {
-            Framed::Command(command) => command,
-            _ => &[],
-        }
-    }
-
-    fn hear(&mut self) -> Heard {
-        let mut buffer = [0; 512];
-        let room = MAX_BYTES.saturating_sub(self.received.len());
-        let Some(buffer) = buffer.get_mut(..room.min(512)).filter(|b| !b.is_empty()) else {
-            return Heard::Nothing;
-        };
-        match self.read(buffer) {
-            Ok(0) => Heard::End,
-            Ok(count) => {
-                self.received.extend(buffer.iter().take(count));
-                Heard::More
-            }
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut => Heard::Nothing,
-                ErrorKind::Interrupted => Heard::More,
-                // Reset: who closes a connection that has unread bytes ends it so.
-                _ => Heard::End,
-            },
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = Some(left(self.deadline).ok_or(ErrorKind::TimedOut)?);
-        match &mut self.wire {
-            Wire::Tcp(stream) => {
-                stream.set_read_timeout(left)?;
-                stream.read(buffer)
-            }
-            Wire::Ipc(stream) => {
-                stream.set_read_timeout(left)?;
-                stream.read(buffer)
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_probe_goes_where_libzmq_would() {
-        let tcp = |host: &str, port| {
-            Some(Target::Tcp {
-                host: host.into(),
-                port,
-                ipv6: false,
-            })
-        };
-        for (endpoint, target) in [
-            ("tcp://db.example.org:5555", tcp("db.example.org", 5555)),
-            ("tcp://[::1]:5555", tcp("::1", 5555)),
-            ("tcp://eth0:0;10.0.0.1:7", tcp("10.0.0.1", 7)),
-            ("ipc:///run/db", Some(Target::Ipc("/run/db".into()))),
-            ("ipc://@db", Some(Target::Ipc("@db".into()))),
-            ("ipc://", None),
-            ("tcp://x", None),
-            ("tcp://:1", None),
-            ("tcp://x:65536", None),
-            ("tcp://x:+1", None),
-            ("tcp://*:*", None),
-            ("inproc://x", None),
-            ("ws://x:80", None),
-            ("x", None),
-        ] {
-            assert_eq!(Target::of(endpoint, false), target, "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn an_ipv6_address_is_no_address_where_libzmq_would_not_use_it() {
-        assert!(resolve("::1", 1, true).is_ok());
-        let reason = resolve("::1", 1, false).unwrap_err();
-        assert!(reason.contains("ZMQ_IPV6"), "{reason}");
-        assert!(resolve(&"x".repeat(70), 1, true).is_err());
     }
 }

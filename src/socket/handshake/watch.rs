@@ -1,14 +1,13 @@
 //! `HandshakeWatch`: what becomes of each connection that a socket makes.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::{HandshakeProblem, Role, explain};
 use crate::error::{Errno, Result};
 use crate::socket::Socket;
 use crate::socket::monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
-use crate::socket::probe::{Asker, Finding, NO_ANSWER};
+use crate::socket::probe::{Asked, Asker};
 
 /// How long a connection may take before it is looked into, unless set.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,8 +96,7 @@ struct Link {
 struct Asking {
     endpoint: String,
     doubt: HandshakeProblem,
-    until: Instant,
-    finding: Receiver<Finding>,
+    asked: Asked,
 }
 
 impl HandshakeWatch {
@@ -280,12 +278,11 @@ impl HandshakeWatch {
             _ => HELLO,
         };
         match self.asker.ask(&endpoint, listen, self.patience) {
-            Some(finding) => {
+            Some(asked) => {
                 self.asking = Some(Asking {
                     endpoint,
                     doubt,
-                    until: Instant::now() + self.patience,
-                    finding,
+                    asked,
                 });
                 None
             }
@@ -296,12 +293,7 @@ impl HandshakeWatch {
     /// Tells what was found out, once it is.
     fn answered(&mut self) -> Option<HandshakeEvent> {
         let asking = self.asking.as_ref()?;
-        let finding = match asking.finding.try_recv() {
-            Ok(finding) => finding,
-            Err(TryRecvError::Empty) if Instant::now() < asking.until + TICK => return None,
-            // Nothing else takes longer than it may.
-            Err(_) => Finding::Unresolved(NO_ANSWER.into()),
-        };
+        let finding = asking.asked.poll(Duration::ZERO)?;
         let Asking {
             endpoint, doubt, ..
         } = self.asking.take()?;
