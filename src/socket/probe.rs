@@ -25,6 +25,9 @@ pub(crate) use wire::{Target, tcp_address};
 /// Probes at a time. One ends in time, but may leave its thread waiting for the system to resolve a name.
 const MAX_RUNNING: usize = 32;
 
+/// No probe takes longer, whatever its limit: so the clock cannot overflow.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// How late an answer may be before it is not waited for: on a busy machine the thread itself may be.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -47,7 +50,6 @@ pub(crate) trait Challenge {
 }
 
 /// What a probe is to find out.
-#[derive(Clone)]
 pub(crate) struct Question {
     pub(crate) target: Target,
     pub(crate) role: Role,
@@ -263,7 +265,7 @@ impl Question {
         let asked = Asked {
             finding,
             resolved: resolved.clone(),
-            until: Instant::now() + limit,
+            until: Instant::now() + limit.min(LONGEST),
         };
         let deadline = asked.until;
         // A thread of ours has signals blocked: writing to a closed ipc connection raises one.
@@ -341,13 +343,14 @@ impl Question {
         if !self.listen.is_zero() {
             let deadline = line.deadline;
             line.deadline = deadline.min(Instant::now() + self.listen);
-            if let Heard::More = line.hear_command() {
-                return match greeting::command_name(line.command()) {
-                    Some(b"HELLO") => Answer::Client,
-                    _ => Answer::Unclear,
-                };
+            match line.hear_command() {
+                Heard::More if greeting::command_name(line.command()) == Some(b"HELLO") => {
+                    return Answer::Client;
+                }
+                // It has not seen anything of ours yet that it could dislike.
+                Heard::More | Heard::End => return Answer::Unclear,
+                Heard::Nothing => line.deadline = deadline,
             }
-            line.deadline = deadline;
         }
         let word = match &challenge {
             Some(challenge) => challenge.command(),
