@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
+use super::faults::FailedHandshake;
 use super::fingerprint::Fingerprint;
 use super::keys::PublicKey;
-use super::faults::FailedHandshake;
 use super::peers::ConnectedPeer;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};

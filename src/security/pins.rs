@@ -56,8 +56,9 @@ const MAX_KEYS: usize = 8;
 /// is connected by the rest of such a file, since the line may have been the one that counts. A file that group or others can write to is
 /// refused; that only those you trust can write to its directory is your part.
 ///
-/// A file's change counts for the next endpoint that is looked up, at the price of one `stat` for each. A socket keeps the key that it
-/// was opened with, and its own reconnections use that: where a server has a new key, open a new socket.
+/// A file's change counts for the next endpoint that is looked up, at the price of one `stat` for each. A connection keeps the key that it
+/// was made with, and libzmq's reconnections use that: where a server has a new one, open a new socket, or give it to
+/// [`expect_server`](super::rotation::expect_server) and connect anew.
 ///
 /// ```
 /// # fn main() -> ironhouse::Result<()> {

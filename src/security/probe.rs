@@ -36,13 +36,14 @@ impl Proof for ServerProof {
     }
 }
 
-/// The key, and its origin in parentheses.
+/// The key, and in parentheses its fingerprint and origin.
 impl fmt::Display for ServerProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            Some(origin) => write!(f, "{} ({origin})", self.key),
-            None => self.key.fmt(f),
+        write!(f, "{} ({}", self.key, self.key.fingerprint())?;
+        if let Some(origin) = &self.origin {
+            write!(f, ", {origin}")?;
         }
+        f.write_str(")")
     }
 }
 

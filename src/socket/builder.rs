@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::monitor::Hub;
 use super::options::{self, OptionValue, SocketOption, Writable};
-use super::probe::Proof;
+use super::probe::{Expected, Proof};
 use super::watch::{Watch, Watched};
 use super::{Capability, Context, Socket, SocketType};
 use crate::error::Result;
@@ -160,7 +160,7 @@ impl SocketBuilder {
             monitor: Hub::new(),
             watched: watch.map(|(watch, alarm)| Watched::new(watch, alarm)),
             keep_alive,
-            proof,
+            expected: proof.map(Expected::new).map(Arc::new),
             context: self.context,
             kind: self.kind,
         };

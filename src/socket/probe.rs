@@ -6,10 +6,11 @@
 
 mod wire;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zmq_sys_wrap::zmq;
@@ -47,6 +48,49 @@ pub(crate) trait Challenge {
 
     /// Whether the right server sent this command.
     fn is_met_by(&self, answer: &[u8]) -> bool;
+}
+
+/// What a socket expects of its servers: another than before, once its program has said so, at what it connects to from then on.
+pub(crate) struct Expected(Mutex<Expectations>);
+
+struct Expectations {
+    now: Arc<dyn Proof>,
+    /// What it was when they were connected.
+    endpoints: HashMap<String, Arc<dyn Proof>>,
+}
+
+impl Expected {
+    pub(super) fn new(now: Arc<dyn Proof>) -> Self {
+        Self(Mutex::new(Expectations {
+            now,
+            endpoints: HashMap::new(),
+        }))
+    }
+
+    pub(super) fn set(&self, now: Arc<dyn Proof>) {
+        self.lock().now = now;
+    }
+
+    pub(super) fn connected(&self, endpoint: &str) {
+        let mut expected = self.lock();
+        let now = expected.now.clone();
+        expected.endpoints.insert(endpoint.to_owned(), now);
+    }
+
+    pub(super) fn disconnected(&self, endpoint: &str) {
+        self.lock().endpoints.remove(endpoint);
+    }
+
+    /// What is expected at an endpoint, as libzmq names it: that may be by its host's address where it was connected by name.
+    fn at(&self, endpoint: &str) -> Arc<dyn Proof> {
+        let expected = self.lock();
+        let then = expected.endpoints.get(endpoint);
+        then.unwrap_or(&expected.now).clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Expectations> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a probe is to find out.
@@ -131,7 +175,7 @@ pub(crate) enum Answer {
 /// Asks on behalf of a socket.
 pub(crate) struct Asker {
     role: Role,
-    proof: Option<Arc<dyn Proof>>,
+    expected: Option<Arc<Expected>>,
     ipv6: bool,
     /// Whether libzmq connects through a proxy, where no probe can follow.
     proxied: bool,
@@ -152,7 +196,7 @@ impl Asker {
         };
         let asker = Self {
             role,
-            proof: socket.proof.clone(),
+            expected: socket.expected.clone(),
             ipv6: socket.get(options::IPV6)?,
             proxied: !socket.get(options::SOCKS_PROXY)?.is_empty(),
         };
@@ -164,7 +208,7 @@ impl Asker {
         let question = Question {
             target: Target::of(endpoint, self.ipv6).filter(|_| !self.proxied)?,
             role: self.role,
-            proof: self.proof.clone(),
+            proof: self.expected.as_ref().map(|expected| expected.at(endpoint)),
             // By NULL, both ends would go on to ask for the other's credential.
             listen: match self.role.mechanism {
                 "NULL" => Duration::ZERO,
@@ -174,10 +218,10 @@ impl Asker {
         question.ask(limit)
     }
 
-    /// Who was expected, for people.
-    pub(crate) fn expected(&self) -> String {
-        let expected = self.proof.as_ref().map(|proof| proof.expected());
-        expected.unwrap_or_default()
+    /// Who is expected at `endpoint`, for people.
+    pub(crate) fn expected(&self, endpoint: &str) -> String {
+        let proof = self.expected.as_ref().map(|expected| expected.at(endpoint));
+        proof.map_or_else(String::new, |proof| proof.expected())
     }
 }
 

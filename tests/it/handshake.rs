@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ironhouse::security::rotation::expect_server;
 use ironhouse::security::{
     AuditEvent, AuditEvents, Authenticator, CurveClient, CurvePolicy, CurveServer, FailedHandshake,
     HandshakeFault, NullServer, Password, PasswordFile, PeerAddress, PlainClient, PlainServer,
@@ -340,7 +341,8 @@ fn a_wrong_server_key_is_told_with_the_key_that_was_expected() {
             for server in [Raw::new().curve(&pair), Raw::new().curve(&pair).enforcing()] {
                 let at = server.bind(transport);
                 let (problem, text) = failure(curve(&other), &at, SOON);
-                let expected = other.public_key().to_string();
+                let key = other.public_key();
+                let expected = format!("{key} ({})", key.fingerprint());
                 assert_eq!(
                     problem,
                     HandshakeProblem::WrongServerKey {
@@ -351,6 +353,50 @@ fn a_wrong_server_key_is_told_with_the_key_that_was_expected() {
                 assert!(text.contains(&expected) && text.starts_with(&at), "{text}");
             }
         }
+    });
+}
+
+#[test]
+fn each_server_is_asked_for_the_key_that_it_was_connected_with() {
+    within(SOON, || {
+        let (pair, first, then) = (
+            SecretCertificate::generate().unwrap(),
+            SecretCertificate::generate().unwrap(),
+            SecretCertificate::generate().unwrap(),
+        );
+        let servers = [(); 2].map(|()| Raw::new().curve(&pair));
+        let at = servers.each_ref().map(|server| server.bind("tcp"));
+        let client = curve(&first).open().unwrap();
+        let mut watch = HandshakeWatch::attach(&client).unwrap();
+        client.connect(&at[0]).unwrap();
+        expect_server(&client, *then.public_key()).unwrap();
+        client.connect(&at[1]).unwrap();
+        for _ in &at {
+            let event = watch.next(None).unwrap().unwrap();
+            let key = if event.endpoint == at[0] {
+                &first
+            } else {
+                &then
+            };
+            let HandshakeOutcome::Failed(HandshakeProblem::WrongServerKey { expected }) =
+                event.outcome
+            else {
+                panic!("{event:?}");
+            };
+            assert!(
+                expected.starts_with(&key.public_key().to_string()),
+                "{expected}"
+            );
+        }
+        // And now one that is right.
+        client.disconnect(&at[1]).unwrap();
+        expect_server(&client, *pair.public_key()).unwrap();
+        client.connect(&at[1]).unwrap();
+        let event = watch.next(None).unwrap().unwrap();
+        assert_eq!(
+            (event.endpoint, event.outcome),
+            (at[1].clone(), HandshakeOutcome::Secured)
+        );
     });
 }
 

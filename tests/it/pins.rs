@@ -104,7 +104,12 @@ fn a_server_with_the_pinned_key_is_connected_and_another_named_with_file_and_lin
             let expected = expected(house.connect(&pins, &at).unwrap_err(), &at);
             assert_eq!(
                 expected,
-                format!("{} ({}:1)", wrong.public_key(), path.display())
+                format!(
+                    "{} ({}, {}:1)",
+                    wrong.public_key(),
+                    wrong.public_key().fingerprint(),
+                    path.display()
+                )
             );
         }
     });
@@ -149,10 +154,11 @@ fn during_a_rotation_the_key_that_the_server_holds_is_found() {
         }
         let (_server, at) = house.serve(&next, &endpoint("tcp"));
         let expected = expected(house.connect(&pins, &at).unwrap_err(), &at);
-        assert_eq!(
-            expected,
-            format!("{} or {}", old.public_key(), new.public_key())
-        );
+        let named = |key: &SecretCertificate| {
+            let key = key.public_key();
+            format!("{key} ({})", key.fingerprint())
+        };
+        assert_eq!(expected, format!("{} or {}", named(&old), named(&new)));
     });
 }
 

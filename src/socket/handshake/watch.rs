@@ -297,7 +297,7 @@ impl HandshakeWatch {
         let Asking {
             endpoint, doubt, ..
         } = self.asking.take()?;
-        let problem = explain(doubt, finding, self.role, || self.asker.expected())?;
+        let problem = explain(doubt, finding, self.role, || self.asker.expected(&endpoint))?;
         self.tell(endpoint, problem)
     }
 
