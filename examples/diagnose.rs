@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub fn main() -> anyhow::Result<()> {
     let house = House::new()?;
-    let events = house.authenticator.events();
+    let events = house.authenticator.handshakes();
     // A cause, how to provoke it, and what its text must hold.
     type Cause<'a> = (&'a str, &'a (dyn Fn() -> Outcome + Sync), &'a str);
     let causes: &[Cause<'_>] = &[

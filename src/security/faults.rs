@@ -7,7 +7,6 @@ use std::fmt;
 use std::time::SystemTime;
 
 use super::address::PeerAddress;
-use super::audit::AuditEvent;
 use super::peers::{SocketWatch, State, Who, unknown};
 use crate::error::Errno;
 use crate::socket::{EventKind, MonitorEvent, ProtocolError};
@@ -127,8 +126,7 @@ impl SocketWatch {
 
     fn tell(&self, failed: Option<FailedHandshake>) {
         if let Some(failed) = failed {
-            let audit = &self.peers.audit;
-            audit.emit(|| AuditEvent::HandshakeFailed(failed));
+            self.peers.audit.failed(failed);
         }
     }
 }

@@ -635,7 +635,7 @@ fn a_server_is_told_who_failed_before_there_was_a_decision_and_why() {
             .open()
             .unwrap();
         let at = server.bind(&endpoint("tcp")).unwrap();
-        let events = authenticator.events();
+        let (events, audit) = (authenticator.handshakes(), authenticator.events());
 
         let connect = || TcpStream::connect(at.strip_prefix("tcp://").unwrap()).unwrap();
         // One that says nothing, and is there long enough to be looked up. First, for libzmq may give it the reason of another.
@@ -683,6 +683,8 @@ fn a_server_is_told_who_failed_before_there_was_a_decision_and_why() {
             matches!(&decision, Some(AuditEvent::Decision(d)) if d.reason == Reason::MechanismNotAllowed),
             "{decision:?}"
         );
+        // The audit has what cannot be had for nothing.
+        assert_eq!(audit.next(Some(SOON)), decision);
     });
 }
 

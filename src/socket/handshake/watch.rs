@@ -24,7 +24,7 @@ const MAX_LINKS: usize = 4096;
 /// Says of each connection that a socket makes whether it is secured, and if not, why not. Ends "nothing happens".
 ///
 /// For the end that connects. What becomes of connections that a server accepts, its authenticator tells, which knows more:
-/// [`AuditEvents`](crate::security::AuditEvents), with each decision and each handshake that failed before there could be one.
+/// [`Authenticator::handshakes`](crate::security::Authenticator::handshakes), each decision and each handshake that failed without one.
 ///
 /// A trouble is told once, until it changes or passes; libzmq tries again meanwhile. To tell what libzmq does not know, the watch makes
 /// short connections of its own to an endpoint in trouble, see [`HandshakeProblem`]; the peer sees them come and go.
