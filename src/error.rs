@@ -9,7 +9,8 @@ use crate::socket::{Capability, HandshakeProblem};
 /// What every fallible function of this library returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call failed: what was tried, on what, and why it did not work. Never holds a key or a password.
+/// Why a call failed: what was tried, on what, and why it did not work. Never holds a secret key or a
+/// password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -116,6 +117,17 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// No server key is known for an endpoint, so nobody there can be trusted.
+    #[error(
+        "{endpoint}: no server key is pinned for it{}: get the server's public key from who runs it, over a channel that you trust, and {} `{endpoint} KEY`",
+        In(.path), if .path.is_some() { "add the line" } else { "pin it as" }
+    )]
+    NotPinned {
+        /// The endpoint.
+        endpoint: String,
+        /// The file that was asked, if it was one.
+        path: Option<PathBuf>,
+    },
     /// A ZAP message that breaks RFC 27.
     #[error(transparent)]
     Zap(#[from] ZapProblem),
@@ -170,6 +182,16 @@ impl fmt::Display for Operand<'_> {
         } else {
             write!(f, "({})", self.0)
         }
+    }
+}
+
+/// Displays ` in path`, or nothing.
+struct In<'a>(&'a Option<PathBuf>);
+
+impl fmt::Display for In<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.0.as_deref();
+        path.map_or(Ok(()), |path| write!(f, " in {}", path.display()))
     }
 }
 

@@ -56,9 +56,14 @@ impl<T: Clone> Fanout<T> {
         Tap { events, missed }
     }
 
+    /// Whether anybody reads, as far as is known without looking.
+    pub(crate) fn is_read(&self) -> bool {
+        self.read.load(Ordering::Acquire)
+    }
+
     /// Reports an event.
     pub(crate) fn emit(&self, event: impl FnOnce() -> T) {
-        if !self.read.load(Ordering::Acquire) {
+        if !self.is_read() {
             return;
         }
         let event = event();

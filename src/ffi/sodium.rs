@@ -14,6 +14,10 @@ const _: () = assert!(KEY_BYTES == sodium::crypto_box_SECRETKEYBYTES as usize);
 const _: () = assert!(KEY_BYTES == sodium::crypto_scalarmult_BYTES as usize);
 const _: () = assert!(KEY_BYTES == sodium::crypto_scalarmult_SCALARBYTES as usize);
 
+/// Bytes of a box's nonce, and those that a box is longer than what is in it.
+pub(crate) const NONCE_BYTES: usize = sodium::crypto_box_NONCEBYTES as usize;
+const MAC_BYTES: usize = sodium::crypto_box_MACBYTES as usize;
+
 /// The bytes of a key, wiped when dropped. Boxed, so that moving them leaves no copy behind.
 pub(crate) type SecretBytes = Box<Zeroizing<[u8; KEY_BYTES]>>;
 
@@ -114,6 +118,58 @@ pub(crate) fn blake2b(input: &[u8]) -> [u8; 32] {
     // Fails for lengths out of range only, and needs nothing that sodium_init(3) makes ready.
     debug_assert_eq!(rc, 0);
     hash
+}
+
+/// Encrypts and authenticates `message` from the holder of `secret` to that of `public`: 16 bytes longer.
+pub(crate) fn seal_box(
+    message: &[u8],
+    nonce: &[u8; NONCE_BYTES],
+    public: &[u8; KEY_BYTES],
+    secret: &[u8; KEY_BYTES],
+) -> Result<Vec<u8>> {
+    ready()?;
+    let mut sealed = vec![0; message.len() + MAC_BYTES];
+    // SAFETY: `sealed` is valid for writes of the message's length and MAC_BYTES, the others for reads of their lengths, which are
+    // crypto_box's sizes.
+    let rc = unsafe {
+        sodium::crypto_box_easy(
+            sealed.as_mut_ptr(),
+            message.as_ptr(),
+            message.len() as u64,
+            nonce.as_ptr(),
+            public.as_ptr(),
+            secret.as_ptr(),
+        )
+    };
+    if rc == 0 {
+        Ok(sealed)
+    } else {
+        Err(failure("crypto_box_easy", "not a usable public key"))
+    }
+}
+
+/// Opens what the holder of `public` sealed for that of `secret`; `None` where it was not, or is not whole.
+pub(crate) fn open_box(
+    sealed: &[u8],
+    nonce: &[u8; NONCE_BYTES],
+    public: &[u8; KEY_BYTES],
+    secret: &[u8; KEY_BYTES],
+) -> Option<Zeroizing<Vec<u8>>> {
+    ready().ok()?;
+    let mut message = Zeroizing::new(vec![0; sealed.len().checked_sub(MAC_BYTES)?]);
+    // SAFETY: `message` is valid for writes of the box's length without MAC_BYTES, the others for reads of their lengths, which are
+    // crypto_box's sizes.
+    let rc = unsafe {
+        sodium::crypto_box_open_easy(
+            message.as_mut_ptr(),
+            sealed.as_ptr(),
+            sealed.len() as u64,
+            nonce.as_ptr(),
+            public.as_ptr(),
+            secret.as_ptr(),
+        )
+    };
+    (rc == 0).then_some(message)
 }
 
 /// The Argon2id hash of a password, with a new salt. Takes the time and the memory that `cost` says.
@@ -219,6 +275,25 @@ mod tests {
     fn public_key_of_a_generated_pair_is_derived_from_its_secret() {
         let (public, secret) = keypair().unwrap();
         assert_eq!(public_from_secret(&secret).unwrap(), public);
+    }
+
+    #[test]
+    fn box_is_opened_by_its_two_keys_alone_and_only_whole() {
+        let ((alice, a), (bob, b)) = (keypair().unwrap(), keypair().unwrap());
+        let (nonce, other) = ([1; NONCE_BYTES], [2; NONCE_BYTES]);
+        let sealed = seal_box(b"hello", &nonce, &bob, &a).unwrap();
+        assert_eq!(sealed.len(), 5 + MAC_BYTES);
+        assert_eq!(
+            open_box(&sealed, &nonce, &alice, &b).unwrap().as_slice(),
+            b"hello"
+        );
+        assert!(open_box(&sealed, &other, &alice, &b).is_none());
+        assert!(open_box(&sealed, &nonce, &bob, &b).is_none());
+        assert!(open_box(&sealed, &nonce, &alice, &keypair().unwrap().1).is_none());
+        for end in 0..sealed.len() {
+            assert!(open_box(&sealed[..end], &nonce, &alice, &b).is_none());
+        }
+        assert!(seal_box(b"", &nonce, &[0; KEY_BYTES], &a).is_err());
     }
 
     #[test]

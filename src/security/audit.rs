@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
 use super::connections::ExcessConnection;
+use super::faults::FailedHandshake;
 use super::fingerprint::Fingerprint;
 use super::keys::PublicKey;
 use super::lockout::LockedOut;
@@ -38,6 +39,9 @@ pub enum AuditEvent {
     LockedOut(LockedOut),
     /// It closed a connection because there was one too many.
     TooManyConnections(ExcessConnection),
+    /// A handshake with a socket of one of its domains failed before it was asked, or in spite of its answer. For readers by
+    /// [`handshakes`](super::Authenticator::handshakes) only.
+    HandshakeFailed(FailedHandshake),
     /// Its thread ended though it is still needed: every later handshake fails when the server's
     /// [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL) ends.
     HandlerDied,
@@ -184,6 +188,7 @@ impl fmt::Display for AuditEvent {
             }
             AuditEvent::LockedOut(locked_out) => write!(f, "LOCKED OUT {locked_out}"),
             AuditEvent::TooManyConnections(closed) => closed.fmt(f),
+            AuditEvent::HandshakeFailed(failed) => failed.fmt(f),
             AuditEvent::HandlerDied => {
                 f.write_str("the authenticator's thread died: every handshake fails now")
             }
@@ -250,24 +255,46 @@ impl AuditEvents {
 }
 
 /// Where the authenticator's thread puts its events.
-pub(crate) struct Audit(Fanout<AuditEvent>);
+pub(crate) struct Audit {
+    events: Fanout<AuditEvent>,
+    /// Those, and what any stranger can cause at no cost.
+    handshakes: Fanout<AuditEvent>,
+}
 
 impl Audit {
     pub(crate) fn new() -> Self {
-        Self(Fanout::new())
+        Self {
+            events: Fanout::new(),
+            handshakes: Fanout::new(),
+        }
     }
 
     pub(crate) fn subscribe(&self) -> AuditEvents {
-        AuditEvents(self.0.tap())
+        AuditEvents(self.events.tap())
+    }
+
+    pub(crate) fn subscribe_to_handshakes(&self) -> AuditEvents {
+        AuditEvents(self.handshakes.tap())
     }
 
     pub(crate) fn emit(&self, event: impl FnOnce() -> AuditEvent) {
-        self.0.emit(event);
+        if !self.handshakes.is_read() {
+            return self.events.emit(event);
+        }
+        let event = event();
+        self.events.emit(|| event.clone());
+        self.handshakes.emit(|| event);
+    }
+
+    /// Reports a handshake that failed.
+    pub(crate) fn failed(&self, failed: FailedHandshake) {
+        self.handshakes.emit(|| AuditEvent::HandshakeFailed(failed));
     }
 
     /// Ends the events: there is nobody left to report.
     pub(crate) fn close(&self) {
-        self.0.close();
+        self.events.close();
+        self.handshakes.close();
     }
 
     /// Reports the answer to a request.

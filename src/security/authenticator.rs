@@ -177,6 +177,16 @@ impl Authenticator {
         self.0.shared().audit.subscribe()
     }
 
+    /// A reader of every event from now on, and of every handshake with a secured socket of this library that fails without a decision
+    /// ([`AuditEvent::HandshakeFailed`](super::AuditEvent)): by a wrong key, another mechanism, silence. To find out why somebody cannot
+    /// connect.
+    ///
+    /// For the audit there is [`events`](Self::events): anybody who reaches the port can make handshakes fail at no cost, and so many that
+    /// a reader misses something else.
+    pub fn handshakes(&self) -> AuditEvents {
+        self.0.shared().audit.subscribe_to_handshakes()
+    }
+
     /// Has the thread panic, so that a test can see that nobody gets in then.
     #[doc(hidden)]
     pub fn crash_for_test(&self) {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::ffi::dir::{self, Dir};
 use crate::ffi::sodium;
+use crate::security::endpoint::EndpointProblem;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
 use crate::security::validity::ValidityProblem;
@@ -24,6 +25,9 @@ pub(crate) const CERTIFICATE_LIMIT: u64 = 64 * 1024;
 pub(crate) const SECRET_MODE: u32 = 0o600;
 /// Mode of a file that anybody may read, before the process's umask.
 pub(crate) const PUBLIC_MODE: u32 = 0o644;
+
+/// Permission of group and others to write.
+pub(crate) const OTHERS_WRITE: u32 = 0o022;
 
 /// What is wrong with a file's content or mode, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,17 @@ pub enum FileProblem {
         .path.display()
     )]
     Exposed {
+        /// The file's permission bits.
+        mode: u32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that others may change, although what it says is relied on.
+    #[error(
+        "mode {mode:04o} lets others change it: run `chmod go-w {}`, and see whether they did",
+        .path.display()
+    )]
+    Alterable {
         /// The file's permission bits.
         mode: u32,
         /// The file.
@@ -133,6 +148,18 @@ pub enum FileProblem {
         "a link to a directory above it, too deep, or one directory too many: what it holds is not read"
     )]
     NotFollowed,
+    /// Not an endpoint, nor a pattern of endpoints.
+    #[error("the line starts with an endpoint, or a pattern of such: {0}")]
+    Endpoint(#[from] EndpointProblem),
+    /// An endpoint without a server key behind it.
+    #[error("no key: behind the endpoint write the server's public key, 40 characters of Z85")]
+    NoServerKey,
+    /// More server keys of one endpoint than a rotation needs.
+    #[error("more than {limit} keys of one endpoint: remove those that no server holds any longer")]
+    TooManyServerKeys {
+        /// The limit.
+        limit: usize,
+    },
     /// A hashed password that cannot be checked.
     #[error(transparent)]
     PasswordHash(#[from] HashProblem),
@@ -199,6 +226,8 @@ impl From<SyntaxError> for Fault {
 pub(crate) enum Access {
     /// Anybody.
     Public,
+    /// Anybody, but none of them may change it: any permission of group or others to write is refused.
+    PublicGuarded,
     /// Its owner alone: any permission of group or others is refused.
     OwnerOnly,
 }
@@ -298,13 +327,14 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<(File, Metadata)> {
     let metadata = opened.metadata().map_err(io)?;
     regular(&metadata).map_err(file)?;
     let mode = metadata.mode() & 0o7777;
-    if access == Access::OwnerOnly && mode & 0o077 != 0 {
-        return Err(file(FileProblem::Exposed {
-            mode,
-            path: path.into(),
-        }));
+    let path = path.into();
+    match access {
+        Access::OwnerOnly if mode & 0o077 != 0 => Err(file(FileProblem::Exposed { mode, path })),
+        Access::PublicGuarded if mode & OTHERS_WRITE != 0 => {
+            Err(file(FileProblem::Alterable { mode, path }))
+        }
+        _ => Ok((opened, metadata)),
     }
-    Ok((opened, metadata))
 }
 
 /// Reads many certificate files of one directory through one buffer, which is wiped when dropped.

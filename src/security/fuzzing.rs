@@ -10,8 +10,8 @@
     clippy::unwrap_used
 )]
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -21,12 +21,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::certificate::{Certificate, SecretCertificate};
+use super::endpoint::{Endpoint, Pattern};
 use super::file::{CERTIFICATE_LIMIT, FileProblem};
 use super::fingerprint::Fingerprint;
 use super::hash::Hash;
 use super::keyfile;
 use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
 use super::passwords::PasswordFile;
+use super::pins::Table;
 use super::validity::Date;
 use super::zap::{Frames, Metadata};
 use super::zpl::{self, Document, Node, Writer};
@@ -219,6 +221,52 @@ pub fn keyfile(data: &[u8]) {
         let kept = read.keys.get(&key).unwrap();
         assert_eq!(kept.is_some(), certificate.metadata().next().is_some());
         assert!(kept.as_ref().is_none_or(|kept| **kept == certificate));
+    }
+}
+
+/// Server keys by endpoint: a file that is read gives each key to the endpoint of its pattern; a key that is added is there and one that is
+/// removed is not, all others and the comments stay.
+pub fn pins(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let lines = text.split('\n').count();
+    let table = match Table::parse(text.to_owned()) {
+        Ok(table) => table,
+        Err(fault) => {
+            return assert!(
+                fault
+                    .line
+                    .is_none_or(|n| (1..=lines).contains(&(n as usize)))
+            );
+        }
+    };
+    let comments = |text: &str| text.lines().filter(|l| l.starts_with('#')).count();
+    let all = |table: &Table| -> BTreeSet<(String, PublicKey)> {
+        let keys = table.keys();
+        keys.map(|(pattern, key)| (pattern.to_string(), *key))
+            .collect()
+    };
+    let known = all(&table);
+    for (pattern, key) in table.keys().take(4) {
+        assert!(key.usable().is_ok());
+        assert_eq!(Pattern::parse(&pattern.to_string()).as_ref(), Ok(pattern));
+        if let Ok(endpoint) = Endpoint::parse(&pattern.to_string()) {
+            // Unless it is a pattern of others.
+            if matches!(pattern, Pattern::Tcp(..)) {
+                let keys = table.find(&endpoint).unwrap();
+                assert!(keys.iter().any(|(one, _)| one == key));
+            }
+        }
+        let without = table.without(pattern, key).unwrap();
+        assert_eq!(comments(&without), comments(text));
+        let without = Table::parse(without).unwrap();
+        let mut left = known.clone();
+        assert!(left.remove(&(pattern.to_string(), *key)));
+        assert_eq!(all(&without), left);
+        let with = Table::parse(without.with(pattern, *key).unwrap()).unwrap();
+        assert_eq!(all(&with), known);
+        assert_eq!(table.with(pattern, *key), None);
     }
 }
 
@@ -462,9 +510,10 @@ mod tests {
     #[test]
     fn every_kept_input_keeps_the_promises() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, Target); 8] = [
+        let targets: [(&str, Target); 9] = [
             ("zpl", super::zpl),
             ("keyfile", super::keyfile),
+            ("pins", super::pins),
             ("certificate", certificate),
             ("validity", validity),
             ("keys", keys),

@@ -11,7 +11,7 @@ use crate::ffi::sodium::{self, KEY_BYTES, SecretBytes};
 use crate::security::file::FileProblem;
 
 /// Characters of a key's Z85 text.
-const TEXT_CHARS: usize = KEY_BYTES / 4 * 5;
+pub(crate) const TEXT_CHARS: usize = KEY_BYTES / 4 * 5;
 
 /// Source: RFC 32/Z85.
 const DIGITS: &[u8; 85] =

@@ -1,6 +1,7 @@
 //! The mechanisms that a socket can be secured with: a server's need a [`Domain`], and so a running authenticator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 use zmq_sys_wrap::zmq;
@@ -8,6 +9,8 @@ use zmq_sys_wrap::zmq;
 use super::authenticator::Domain;
 use super::certificate::SecretCertificate;
 use super::keys::{PLAIN_LIMIT, Password, PublicKey};
+use super::pins::{Pinned, ServerKeys};
+use super::probe::ServerProof;
 use crate::error::{Error, Result};
 use crate::socket::options::{
     CURVE_PUBLIC_KEY, CURVE_SECRET_KEY, CURVE_SERVER, CURVE_SERVER_KEY, GSSAPI_PLAINTEXT,
@@ -96,6 +99,8 @@ impl CurveServer {
 pub struct CurveClient {
     keys: Keys,
     server: PublicKey,
+    /// Where the server's key was taken from, for people.
+    origin: Option<String>,
 }
 
 impl CurveClient {
@@ -104,7 +109,29 @@ impl CurveClient {
         Self {
             keys: Keys::new(certificate),
             server,
+            origin: None,
         }
+    }
+
+    /// A client with this key pair, for the server whose public key is pinned for `endpoint`.
+    ///
+    /// Where several keys are, because the server is changing from one to the next, the one that it holds at this moment is found out
+    /// ([`ServerKeys::prove`]) within `timeout`; with a single one no connection is made. A server that does not hold the key shows at the
+    /// handshake: [`connect_checked`](crate::socket::SocketBuilder::connect_checked) names the key that was expected, and its file and line.
+    ///
+    /// # Errors
+    /// As [`ServerKeys::keys_for`] and, where several keys are pinned, [`ServerKeys::prove`].
+    pub fn pinned(
+        certificate: &SecretCertificate,
+        servers: &ServerKeys,
+        endpoint: &str,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let Pinned { key, origin } = servers.choose(endpoint, timeout)?;
+        Ok(Self {
+            origin,
+            ..Self::new(certificate, key)
+        })
     }
 }
 
@@ -371,6 +398,10 @@ impl sealed::Mechanism for CurveClient {
     fn secure(self, socket: &mut Secured) -> Result<()> {
         self.server.usable()?;
         socket.set(CURVE_SERVER_KEY, self.server.as_bytes().to_vec());
+        socket.expect(Arc::new(ServerProof {
+            key: self.server,
+            origin: self.origin,
+        }));
         self.keys.set(socket)
     }
 }

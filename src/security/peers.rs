@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::address::PeerAddress;
 use super::audit::Audit;
 use super::connections::{Counted, Tally};
+use super::faults::FailedHandshake;
 use super::keys::PublicKey;
 use super::limits::Limits;
 use super::revoke::RevocationScope;
@@ -112,6 +113,8 @@ pub(super) struct Watched {
     pub(super) connections: HashMap<i32, Entry>,
     /// Descriptors of connections whose peer is not known yet, by address.
     pub(super) arriving: HashMap<PeerAddress, BTreeSet<i32>>,
+    /// A handshake that failed, while it is not known whose it was.
+    pub(super) fault: Option<FailedHandshake>,
     /// How many of those have succeeded; `None` once that is uncertain, until none is left that could have.
     succeeded: Option<usize>,
 }
@@ -168,6 +171,7 @@ impl Peers {
                 alarmed: None,
                 connections: HashMap::new(),
                 arriving: HashMap::new(),
+                fault: None,
                 succeeded: Some(0),
             },
         );
@@ -505,7 +509,7 @@ impl Entry {
 }
 
 /// Where a connection is of which the system does not tell it.
-fn unknown() -> PeerAddress {
+pub(super) fn unknown() -> PeerAddress {
     PeerAddress::Unknown("".into())
 }
 
@@ -542,15 +546,14 @@ impl Watch for SocketWatch {
             EventKind::Connected { fd } => {
                 self.arrived(fd, identity_of(fd).and_then(|i| i.peer_address()), None);
             }
-            EventKind::Disconnected { fd } => {
-                if let Some(socket) = self.peers.state().sockets.get_mut(&self.id) {
-                    socket.remove(fd);
-                }
-            }
+            EventKind::Disconnected { fd } => self.left(fd),
             EventKind::HandshakeSucceeded => {
                 let mut state = self.peers.state();
                 state.succeeded(self.id);
                 self.peers.sweep_again(&mut state, self.id);
+            }
+            EventKind::HandshakeFailedNoDetail(_) | EventKind::HandshakeFailedProtocol(_) => {
+                self.failed(event);
             }
             _ => {}
         }

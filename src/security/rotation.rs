@@ -6,7 +6,7 @@
 //! **A server's key**, when its clients cannot all be told at once:
 //!
 //! 1. Announce: make the next pair, and let the clients have its public key, as [`Certificate::with_next_key`] of the server's present
-//!    certificate or as a second key in their [`ServerKeys`](crate::security).
+//!    certificate or as a second key in their [`ServerKeys`](super::ServerKeys).
 //! 2. Overlap: [`use_keys`] on the server's socket, and bind a second endpoint. It now answers under both keys.
 //! 3. Move: each client, when it suits it: [`expect_server`] with the next key, connect to the second endpoint, and disconnect from the first
 //!    once no reply is outstanding.
@@ -19,8 +19,11 @@
 //! Messages that are queued for an endpoint when it is disconnected may be lost, as with every `zmq_disconnect`; those that came, or that wait for
 //! another endpoint, are not.
 
+use std::sync::Arc;
+
 use super::certificate::{Certificate, SecretCertificate};
 use super::keys::PublicKey;
+use super::probe::ServerProof;
 use crate::error::{Error, Result};
 use crate::socket::Socket;
 use crate::socket::options::{
@@ -64,7 +67,10 @@ pub fn expect_server(socket: &Socket, key: PublicKey) -> Result<()> {
     if socket.get(CURVE_SERVER)? {
         return refuse(NAME, "the socket is a server");
     }
-    socket.set(CURVE_SERVER_KEY, key.usable()?.as_bytes().to_vec())
+    socket.set(CURVE_SERVER_KEY, key.usable()?.as_bytes().to_vec())?;
+    let origin = None;
+    socket.expect(Arc::new(ServerProof { key, origin }));
+    Ok(())
 }
 
 /// Options of CURVE make any socket one of CURVE, a guarded one of another mechanism too.

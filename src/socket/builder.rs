@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::monitor::Hub;
 use super::options::{self, OptionValue, SocketOption, Writable};
+use super::probe::{Expected, Proof};
 use super::watch::{Watch, Watched};
 use super::{Capability, Context, Socket, SocketType};
 use crate::error::Result;
@@ -42,6 +43,7 @@ pub struct Secured {
     options: Vec<Setting>,
     keep_alive: KeepAlive,
     watch: Option<(Arc<dyn Watch>, Arc<AtomicBool>)>,
+    proof: Option<Arc<dyn Proof>>,
 }
 
 struct Setting {
@@ -67,6 +69,11 @@ impl Secured {
     /// Has `watch` see what happens to the socket's connections and, while `alarm` is up, the messages received.
     pub(crate) fn watch(&mut self, watch: Arc<dyn Watch>, alarm: Arc<AtomicBool>) {
         self.watch = Some((watch, alarm));
+    }
+
+    /// What the socket's peer must be able to answer; asked where a handshake fails.
+    pub(crate) fn expect(&mut self, proof: Arc<dyn Proof>) {
+        self.proof = Some(proof);
     }
 
     /// The context the socket will live in.
@@ -128,6 +135,7 @@ impl SocketBuilder {
             options: Vec::new(),
             keep_alive: Arc::new(()),
             watch: None,
+            proof: None,
         };
         self.secured = Some(mechanism.secure(&mut secured).map(|()| secured));
         self
@@ -142,9 +150,9 @@ impl SocketBuilder {
     /// Source: `zmq_socket(3)`.
     #[doc(alias = "zmq_socket")]
     pub fn open(self) -> Result<Socket> {
-        let (keep_alive, mechanism, watch) = match self.secured.transpose()? {
-            Some(secured) => (Some(secured.keep_alive), secured.options, secured.watch),
-            None => (None, Vec::new(), None),
+        let (keep_alive, mechanism, watch, proof) = match self.secured.transpose()? {
+            Some(s) => (Some(s.keep_alive), s.options, s.watch, s.proof),
+            None => (None, Vec::new(), None, None),
         };
         let raw = RawSocket::open(self.context.raw(), self.kind as i32)?;
         let socket = Socket {
@@ -152,6 +160,7 @@ impl SocketBuilder {
             monitor: Hub::new(),
             watched: watch.map(|(watch, alarm)| Watched::new(watch, alarm)),
             keep_alive,
+            expected: proof.map(Expected::new).map(Arc::new),
             context: self.context,
             kind: self.kind,
         };
@@ -169,10 +178,12 @@ impl SocketBuilder {
 
     /// Opens the socket, connects it, and returns once the connection stands and its security is agreed; or says why not.
     ///
-    /// `timeout` bounds the whole. Later reconnections are not watched.
+    /// `timeout` bounds the whole; half of it is a fair time for the peer, for what comes after it is asked why. A server that is not there
+    /// yet is waited for. Later reconnections are not watched: for these, and for several endpoints, there is
+    /// [`HandshakeWatch`](super::HandshakeWatch).
     ///
     /// # Errors
-    /// [`Error::Handshake`](crate::Error::Handshake) with the reason; otherwise as [`open`](Self::open) and [`connect`](Socket::connect).
+    /// [`Error::Handshake`](crate::Error::Handshake) with the reason, a [`HandshakeProblem`](super::HandshakeProblem); otherwise as [`open`](Self::open) and [`connect`](Socket::connect).
     pub fn connect_checked(self, endpoint: &str, timeout: Duration) -> Result<Socket> {
         let socket = self.open()?;
         super::handshake::connect(&socket, endpoint, timeout)?;

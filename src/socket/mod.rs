@@ -3,17 +3,20 @@
 mod builder;
 mod context;
 mod frames;
+mod greeting;
 mod handshake;
 mod message;
 mod monitor;
 pub mod options;
 mod poller;
+pub(crate) mod probe;
 mod proxy;
 mod watch;
 
 use std::ffi::c_void;
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 pub use builder::{Mechanism, SocketBuilder};
 pub(crate) use builder::{Secured, sealed};
@@ -21,7 +24,9 @@ pub(crate) use builder::{Secured, sealed};
 pub use context::ContextBuilder;
 pub use context::{Capability, Context};
 pub(crate) use frames::FrameList;
-pub use handshake::HandshakeProblem;
+pub use greeting::Greeting;
+pub(crate) use handshake::Role;
+pub use handshake::{HandshakeEvent, HandshakeOutcome, HandshakeProblem, HandshakeWatch};
 pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
 pub use options::{ContextOption, SocketOption};
@@ -36,6 +41,7 @@ use crate::ffi::{c_string, message::RawMessage, socket::RawSocket};
 use builder::KeepAlive;
 use monitor::Hub;
 use options::{OptionValue, Readable, Writable};
+use probe::{Expected, Proof};
 use watch::Watched;
 
 /// The type of a socket: its pattern.
@@ -76,6 +82,7 @@ pub struct Socket {
     monitor: Hub,
     watched: Option<Watched>,
     keep_alive: Option<KeepAlive>,
+    expected: Option<Arc<Expected>>,
     context: Context,
     kind: SocketType,
 }
@@ -117,9 +124,16 @@ impl Socket {
     #[doc(alias = "zmq_connect")]
     pub fn connect(&self, endpoint: &str) -> Result<()> {
         self.check_endpoint(endpoint)?;
-        self.raw
-            .connect(&c_string("endpoint", endpoint)?)
-            .map_err(|e| e.on(endpoint))
+        let text = c_string("endpoint", endpoint)?;
+        // First: libzmq reports of a connection as soon as it is made.
+        if let Some(expected) = &self.expected {
+            expected.connected(endpoint);
+        }
+        let connected = self.raw.connect(&text).map_err(|e| e.on(endpoint));
+        if let (Err(_), Some(expected)) = (&connected, &self.expected) {
+            expected.disconnected(endpoint);
+        }
+        connected
     }
 
     /// Stops accepting connections at `endpoint`, as [`bind`](Self::bind) returned it. Existing ones remain.
@@ -141,7 +155,11 @@ impl Socket {
     pub fn disconnect(&self, endpoint: &str) -> Result<()> {
         self.raw
             .disconnect(&c_string("endpoint", endpoint)?)
-            .map_err(|e| e.on(endpoint))
+            .map_err(|e| e.on(endpoint))?;
+        if let Some(expected) = &self.expected {
+            expected.disconnected(endpoint);
+        }
+        Ok(())
     }
 
     /// Sends a message of one frame, or the last frame of one.
@@ -294,6 +312,13 @@ impl Socket {
     /// The socket as libzmq's functions take it. It is closed when this value is dropped.
     pub fn as_raw(&self) -> *mut c_void {
         self.raw.as_ptr()
+    }
+
+    /// Has what the socket connects to from now on be asked for this, where a handshake fails.
+    pub(crate) fn expect(&self, proof: Arc<dyn Proof>) {
+        if let Some(expected) = &self.expected {
+            expected.set(proof);
+        }
     }
 
     /// The descriptor that becomes readable when messages may have come or gone, and stays so until they are looked for.

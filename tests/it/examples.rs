@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use crate::common::{SOON, folder, within};
 
+#[path = "../../examples/diagnose.rs"]
+mod diagnose;
 #[path = "../../examples/grasslands.rs"]
 mod grasslands;
 #[path = "../../examples/ironhouse.rs"]
@@ -30,6 +32,11 @@ fn the_five_patterns_do_what_they_say() {
     for pattern in patterns {
         within(SOON, pattern).unwrap();
     }
+}
+
+#[test]
+fn every_cause_of_a_failure_has_its_own_words() {
+    within(SOON, diagnose::main).unwrap();
 }
 
 /// An example that was built beside this test, as `cargo test` does.

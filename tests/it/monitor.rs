@@ -327,14 +327,18 @@ fn a_checked_connection_to_nobody_is_unreachable() {
         let waited = Duration::from_millis(200);
         let start = Instant::now();
         let (problem, text) = refused(&at, waited);
-        assert_eq!(problem, HandshakeProblem::Unreachable { waited });
+        assert!(
+            matches!(problem, HandshakeProblem::Unreachable { waited: w, .. } if w == waited),
+            "{text}"
+        );
         assert!(start.elapsed() >= waited);
         assert!(text.contains("200ms"), "{text}");
         let zero = refused(&at, Duration::ZERO).0;
         assert_eq!(
             zero,
             HandshakeProblem::Unreachable {
-                waited: Duration::ZERO
+                waited: Duration::ZERO,
+                reason: None
             }
         );
     });
@@ -346,7 +350,7 @@ fn a_checked_connection_to_a_server_of_another_protocol_says_so() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = format!("tcp://{}", listener.local_addr().unwrap());
         // The system accepts, nobody answers.
-        let waited = Duration::from_millis(500);
+        let waited = Duration::from_secs(4);
         let (problem, _) = refused(&at, waited);
         assert_eq!(problem, HandshakeProblem::Silent { waited });
         // Somebody reads the greeting and hangs up, each time.
