@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::security::{FileProblem, KeyProblem, ZapProblem};
+use crate::security::{FileProblem, KeyProblem, SignatureProblem, ZapProblem};
 use crate::socket::{Capability, HandshakeProblem};
 
 /// What every fallible function of this library returns.
@@ -99,6 +99,9 @@ pub enum Error {
     /// A key that cannot be used.
     #[error(transparent)]
     Key(#[from] KeyProblem),
+    /// A certificate that no trusted administrator signed as it is, or a text that is no verify key.
+    #[error(transparent)]
+    Signature(#[from] SignatureProblem),
     /// A file whose content cannot be used.
     #[error("{}{}: {problem}", .path.display(), Line(*.line))]
     File {

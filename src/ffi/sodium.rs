@@ -1,4 +1,4 @@
-//! libsodium behind safe functions: random bytes, Curve25519 keys, hashes and password hashes.
+//! libsodium behind safe functions: random bytes, Curve25519 keys, Ed25519 signatures, hashes and password hashes.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -20,6 +20,17 @@ const MAC_BYTES: usize = sodium::crypto_box_MACBYTES as usize;
 
 /// The bytes of a key, wiped when dropped. Boxed, so that moving them leaves no copy behind.
 pub(crate) type SecretBytes = Box<Zeroizing<[u8; KEY_BYTES]>>;
+
+/// Bytes of an Ed25519 signature.
+pub(crate) const SIGNATURE_BYTES: usize = sodium::crypto_sign_BYTES as usize;
+/// Bytes of the key that verifies signatures, and of the seed that both keys are made from.
+pub(crate) const VERIFY_KEY_BYTES: usize = sodium::crypto_sign_PUBLICKEYBYTES as usize;
+const _: () = assert!(VERIFY_KEY_BYTES == sodium::crypto_sign_SEEDBYTES as usize);
+const SIGNING_KEY_BYTES: usize = sodium::crypto_sign_SECRETKEYBYTES as usize;
+const _: () = assert!(SIGNING_KEY_BYTES == 2 * VERIFY_KEY_BYTES);
+
+/// A key that signs as libsodium has it: the seed, then the key that verifies. Wiped when dropped.
+pub(crate) type SigningBytes = Box<Zeroizing<[u8; SIGNING_KEY_BYTES]>>;
 
 /// Bytes of a password hash as text, its final NUL included.
 pub(crate) const HASH_BYTES: usize = sodium::crypto_pwhash_STRBYTES as usize;
@@ -170,6 +181,66 @@ pub(crate) fn open_box(
         )
     };
     (rc == 0).then_some(message)
+/// The Ed25519 pair of a seed: the key that verifies, the key that signs.
+pub(crate) fn signing_pair(
+    seed: &[u8; VERIFY_KEY_BYTES],
+) -> Result<([u8; VERIFY_KEY_BYTES], SigningBytes)> {
+    ready()?;
+    let mut verify = [0; VERIFY_KEY_BYTES];
+    let mut signing = Box::new(Zeroizing::new([0; SIGNING_KEY_BYTES]));
+    // SAFETY: the keys are valid for writes, and the seed for reads, of the sizes that the constants above take from the header.
+    let rc = unsafe {
+        sodium::crypto_sign_seed_keypair(verify.as_mut_ptr(), signing.as_mut_ptr(), seed.as_ptr())
+    };
+    if rc == 0 {
+        Ok((verify, signing))
+    } else {
+        Err(failure("crypto_sign_seed_keypair", "no key pair was made"))
+    }
+}
+
+/// The Ed25519 signature of a message.
+pub(crate) fn sign(message: &[u8], key: &[u8; SIGNING_KEY_BYTES]) -> Result<[u8; SIGNATURE_BYTES]> {
+    ready()?;
+    let mut signature = [0; SIGNATURE_BYTES];
+    // SAFETY: `signature` is valid for writes of crypto_sign_BYTES, `message` for reads of its length, `key` for reads of
+    // crypto_sign_SECRETKEYBYTES; a null pointer says that the length is not wanted.
+    let rc = unsafe {
+        sodium::crypto_sign_detached(
+            signature.as_mut_ptr(),
+            std::ptr::null_mut(),
+            message.as_ptr(),
+            message.len() as u64,
+            key.as_ptr(),
+        )
+    };
+    if rc == 0 {
+        Ok(signature)
+    } else {
+        Err(failure("crypto_sign_detached", "no signature was made"))
+    }
+}
+
+/// Whether `signature` is that of `message` by the owner of `key`. Takes some 50 µs.
+pub(crate) fn verifies(
+    signature: &[u8; SIGNATURE_BYTES],
+    message: &[u8],
+    key: &[u8; VERIFY_KEY_BYTES],
+) -> bool {
+    if ready().is_err() {
+        return false;
+    }
+    // SAFETY: all three are valid for reads: the message of its length, the others of the sizes that the constants above take from
+    // the header.
+    let rc = unsafe {
+        sodium::crypto_sign_verify_detached(
+            signature.as_ptr(),
+            message.as_ptr(),
+            message.len() as u64,
+            key.as_ptr(),
+        )
+    };
+    rc == 0
 }
 
 /// The Argon2id hash of a password, with a new salt. Takes the time and the memory that `cost` says.
@@ -294,6 +365,39 @@ mod tests {
             assert!(open_box(&sealed[..end], &nonce, &alice, &b).is_none());
         }
         assert!(seal_box(b"", &nonce, &[0; KEY_BYTES], &a).is_err());
+    fn signature_is_that_of_rfc_8032_and_holds_for_its_message_and_key_alone() {
+        // Section 7.1, test 3.
+        let (verify, signing) = signing_pair(&bytes(
+            "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+        ))
+        .unwrap();
+        assert_eq!(
+            verify,
+            bytes("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025")
+        );
+        let signature = sign(&[0xaf, 0x82], &signing).unwrap();
+        assert_eq!(
+            signature,
+            bytes(
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac\
+                 18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"
+            )
+        );
+        assert!(verifies(&signature, &[0xaf, 0x82], &verify));
+        assert!(!verifies(&signature, &[0xaf, 0x83], &verify));
+        assert!(!verifies(&signature, &[0xaf], &verify));
+        let (other, _) = signing_pair(&[1; 32]).unwrap();
+        assert!(!verifies(&signature, &[0xaf, 0x82], &other));
+        for at in 0..SIGNATURE_BYTES {
+            let mut forged = signature;
+            forged[at] ^= 1;
+            assert!(!verifies(&forged, &[0xaf, 0x82], &verify));
+        }
+    }
+
+    fn bytes<const N: usize>(hex: &str) -> [u8; N] {
+        assert_eq!(hex.len(), 2 * N);
+        std::array::from_fn(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
     }
 
     #[test]

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::security::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem};
 use crate::security::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
+use crate::security::signing::SigningKey;
 use crate::security::validity::{self, Validity, ValidityProblem};
 use crate::security::zap::{Metadata, PROPERTY_OVERHEAD, Properties};
 use crate::security::zpl::{self, Document, SyntaxProblem, Writer};
@@ -397,6 +398,17 @@ impl SecretCertificate {
             certificate: self.certificate.without_meta(name),
             keypair: self.keypair,
         }
+    }
+
+    /// Has an administrator sign the public part, as [`Certificate::sign`] does.
+    ///
+    /// # Errors
+    /// [`Error::Key`]: the key of zeros. [`Error::Os`]: libsodium failed.
+    pub fn sign(self, key: &SigningKey) -> Result<Self> {
+        Ok(Self {
+            certificate: self.certificate.sign(key)?,
+            keypair: self.keypair,
+        })
     }
 
     /// Reads `<path>_secret`, or `path` itself where it ends so; the public file is not needed.

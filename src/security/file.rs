@@ -15,6 +15,7 @@ use crate::ffi::sodium;
 use crate::security::endpoint::EndpointProblem;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
+use crate::security::signing::SignatureProblem;
 use crate::security::validity::ValidityProblem;
 use crate::security::zpl::{SyntaxError, SyntaxProblem};
 
@@ -160,6 +161,14 @@ pub enum FileProblem {
         /// The limit.
         limit: usize,
     },
+    /// A certificate whose signature does not count, or no verify key where one is wanted.
+    #[error(transparent)]
+    Signature(#[from] SignatureProblem),
+    /// A signing key that is none.
+    #[error(
+        "a signing key is `ed25519-secret:` and 40 characters of Z85 that are not all zero: restore the file, or make a new key"
+    )]
+    SigningKey,
     /// A hashed password that cannot be checked.
     #[error(transparent)]
     PasswordHash(#[from] HashProblem),

@@ -89,8 +89,14 @@ fn decode(text: &str) -> Result<SecretBytes, TextProblem> {
 }
 
 fn decode_into(key: &mut [u8; KEY_BYTES], text: &str) -> Result<(), TextProblem> {
-    let length = text.chars().count();
-    if length != TEXT_CHARS {
+    decode_z85(key, text)?;
+    not_zero(key).map_err(TextProblem::Key)
+}
+
+/// Decodes Z85 of just as many characters as make these bytes, a multiple of 4.
+pub(crate) fn decode_z85(bytes: &mut [u8], text: &str) -> Result<(), TextProblem> {
+    let (length, wanted) = (text.chars().count(), bytes.len() / 4 * 5);
+    if length != wanted {
         return Err(TextProblem::Key(KeyProblem::Length(length)));
     }
     if let Some(position) = text.chars().position(|c| !c.is_ascii()) {
@@ -98,7 +104,7 @@ fn decode_into(key: &mut [u8; KEY_BYTES], text: &str) -> Result<(), TextProblem>
     }
     // The crate z85 takes a last group that begins with '#' as padding of its own making; in Z85 such a group
     // exceeds 32 bits.
-    let last = TEXT_CHARS - 5;
+    let last = wanted.saturating_sub(5);
     let decoded = Zeroizing::new(z85::decode(text).map_err(|problem| TextProblem::Z85 {
         position: match problem {
             z85::DecodeError::InvalidByte(position, _)
@@ -106,11 +112,11 @@ fn decode_into(key: &mut [u8; KEY_BYTES], text: &str) -> Result<(), TextProblem>
             _ => last,
         },
     })?);
-    if decoded.len() != KEY_BYTES {
+    if decoded.len() != bytes.len() {
         return Err(TextProblem::Z85 { position: last });
     }
-    key.copy_from_slice(&decoded);
-    not_zero(key).map_err(TextProblem::Key)
+    bytes.copy_from_slice(&decoded);
+    Ok(())
 }
 
 fn not_zero(key: &[u8; KEY_BYTES]) -> Result<(), KeyProblem> {
