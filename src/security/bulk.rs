@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// More would only wait for each other in the kernel.
-const MAX_THREADS: usize = 4;
+/// Threads that read files, at most: more would only wait for each other in the kernel.
+pub(crate) const READERS: usize = 4;
+/// No limit but the number of cores: for work that does not wait.
+pub(crate) const ALL_CORES: usize = usize::MAX;
 
-/// Does `work` on chunks of `items` on threads of its own, and hands what comes of it to `take`, on this one and in the order of the
+/// Does `work` on chunks of `items` on `most` threads of its own, and hands what comes of it to `take`, on this one and in the order of the
 /// items. A single chunk is not worth a thread. Breaks off early once `stopping` is set.
 pub(crate) fn spread<T: Sync, R: Send>(
     items: &[T],
     chunk: usize,
+    most: usize,
     stopping: &AtomicBool,
     work: impl Fn(&[T]) -> R + Sync,
     mut take: impl FnMut(R),
@@ -25,9 +28,10 @@ pub(crate) fn spread<T: Sync, R: Send>(
     };
     if items.len() > chunk {
         let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
-        let (sender, done) = mpsc::sync_channel(2 * MAX_THREADS);
+        let threads = threads.min(most);
+        let (sender, done) = mpsc::sync_channel(threads.saturating_mul(2));
         thread::scope(|scope| {
-            for _ in 0..threads.min(MAX_THREADS) {
+            for _ in 0..threads {
                 let (sender, one) = (sender.clone(), &one);
                 // Signals stay with the host: threads inherit the mask of the one that starts them.
                 let started = thread::Builder::new()
@@ -72,6 +76,7 @@ mod tests {
         spread(
             &items,
             CHUNK,
+            READERS,
             &AtomicBool::new(stopping),
             <[usize]>::to_vec,
             |chunk| taken.extend(chunk),

@@ -2,6 +2,7 @@
 
 mod root;
 mod scan;
+mod signed;
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -81,6 +82,8 @@ pub(crate) struct Tree {
     /// The same the other way round.
     crossings: HashMap<PathBuf, BTreeSet<PathBuf>>,
     holders: Holders,
+    /// In a signed store.
+    signed: Option<signed::Signed>,
     source: Source,
     shared: Arc<Shared>,
     seed: RandomState,
@@ -97,7 +100,8 @@ impl Tree {
             by_real: HashMap::new(),
             links: BTreeMap::new(),
             crossings: HashMap::new(),
-            holders: Holders::new(),
+            holders: Holders::new(shared.guard.clone()),
+            signed: shared.guard.clone().map(signed::Signed::new),
             source,
             shared,
             seed: RandomState::new(),
@@ -133,6 +137,9 @@ impl Tree {
 
     /// Compares one path of the tree with the disk; a directory with all that is below it, the root if it is another one.
     pub(crate) fn refresh(&mut self, path: &Path) {
+        if path.is_absolute() {
+            return self.refresh_trust(); // a revocation list, wherever it is
+        }
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => {
                 if let Some(directory) = self.examine(parent, name, None) {
@@ -176,9 +183,12 @@ impl Tree {
             }
             self.holders.searched(found.into_iter());
         }
-        let (next, several) = self
-            .holders
-            .settle(|path| Certificate::load(self.root.join(path)).ok());
+        self.refuse_older();
+        let vet = self.signed.as_ref().map(signed::Signed::vet);
+        let (next, several) = self.holders.settle(|path| {
+            let read = Certificate::load(self.root.join(path)).ok();
+            read.filter(|read| vet.as_ref().is_none_or(|vet| vet.admit(read).is_ok()))
+        });
         for paths in several {
             let Some((first, others)) = paths.split_first() else {
                 continue;
@@ -191,9 +201,7 @@ impl Tree {
                 self.report(path, self.problem(path, problem));
             }
         }
-        if let Some(next) = next {
-            self.shared.keys.replace(next);
-        }
+        self.put_in_force(next);
     }
 
     /// Looks at one name of a directory and takes over what is there now. Returns its path if it is a directory. If nothing is there,
@@ -205,6 +213,10 @@ impl Tree {
         missed: Option<&mut Vec<PathBuf>>,
     ) -> Option<PathBuf> {
         let path = directory.join(name);
+        if self.is_own(directory, name) {
+            self.drop_file(directory, name);
+            return None;
+        }
         let mut real = self.directories.get(directory)?.real.join(name);
         let mut meta = fs::symlink_metadata(&real);
         if meta.as_ref().is_ok_and(Metadata::is_symlink) {
@@ -253,7 +265,7 @@ impl Tree {
         let content = if secret(name) {
             Err(self.problem(&path, FileProblem::SecretFile))
         } else {
-            Certificate::load(self.root.join(&path))
+            self.load(&path)
         };
         // Whether a file may be opened can change without it.
         let mark = match content {
@@ -370,6 +382,7 @@ impl Tree {
             .range::<Path, _>(inside)
             .map(|(link, _)| link.clone())
             .take_while(|link| link.starts_with(path))
+            .filter(|link| link.is_relative())
             .collect();
         for link in links {
             self.untrack(&link);

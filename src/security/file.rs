@@ -15,6 +15,7 @@ use crate::ffi::sodium;
 use crate::security::endpoint::EndpointProblem;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
+use crate::security::revocations::RevocationProblem;
 use crate::security::signing::SignatureProblem;
 use crate::security::validity::ValidityProblem;
 use crate::security::zpl::{SyntaxError, SyntaxProblem};
@@ -129,6 +130,11 @@ pub enum FileProblem {
     /// The key of an earlier line of the same key file.
     #[error("holds the key of a line above, which is the one that counts: remove one")]
     SameKey,
+    /// The key of an earlier line of a signed key file, whose certificate is older.
+    #[error(
+        "holds the key of a line above with a newer certificate, which counts: remove the line above"
+    )]
+    NewerKey,
     /// A line of a key file that is longer than any needs to be.
     #[error("a line of more than {limit} bytes")]
     LongLine {
@@ -164,6 +170,9 @@ pub enum FileProblem {
     /// A certificate whose signature does not count, or no verify key where one is wanted.
     #[error(transparent)]
     Signature(#[from] SignatureProblem),
+    /// A revocation list that does not count.
+    #[error(transparent)]
+    Revocations(#[from] RevocationProblem),
     /// A signing key that is none.
     #[error(
         "a signing key is `ed25519-secret:` and 40 characters of Z85 that are not all zero: restore the file, or make a new key"
@@ -221,6 +230,12 @@ impl Fault {
             line: self.line,
             problem: self.problem,
         }
+    }
+}
+
+impl From<SignatureProblem> for Fault {
+    fn from(problem: SignatureProblem) -> Self {
+        Self::new(None, problem)
     }
 }
 

@@ -182,7 +182,7 @@ pub fn keyfile(data: &[u8]) {
     let folder = Folder::new();
     let path = folder.0.join("keys");
     write_private(&path, data);
-    let read = keyfile::read(&path, &AtomicBool::new(false)).unwrap();
+    let read = keyfile::read(&path, &AtomicBool::new(false), None).unwrap();
     let mut known: BTreeMap<PublicKey, Certificate> = BTreeMap::new();
     let mut bad = 0;
     for line in data

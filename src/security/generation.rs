@@ -178,6 +178,12 @@ impl Builder {
         true
     }
 
+    /// What is kept beside `key`.
+    pub(crate) fn get_mut(&mut self, key: &PublicKey) -> Option<&mut Kept> {
+        let (branch, shard) = place(&self.seed, key);
+        self.shards.get_mut(branch * FAN + shard)?.get_mut(key)
+    }
+
     /// The map.
     pub(crate) fn finish(self) -> KeyMap {
         let mut shards = self.shards.into_iter().map(Arc::new);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::certificate::Certificate;
-use super::generation::{KeyMap, keep};
+use super::generation::{Kept, KeyMap, keep};
 use super::keys::PublicKey;
+use super::trust::Guard;
 
 /// The next generation of a directory's keys, in the making. Only keys held by several files are counted one by one:
 /// for all others the presence of the key is the count.
@@ -21,10 +22,12 @@ pub(crate) struct Holders {
     /// Held by several files, and these changed: the first one's metadata must be read again.
     unsettled: HashSet<PublicKey>,
     changed: bool,
+    /// Remembers the serials of keys that leave, in a signed store.
+    guard: Option<Arc<Guard>>,
 }
 
 impl Holders {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(guard: Option<Arc<Guard>>) -> Self {
         Self {
             next: Arc::new(KeyMap::new()),
             several: HashMap::new(),
@@ -32,7 +35,27 @@ impl Holders {
             unsearched: HashSet::new(),
             unsettled: HashSet::new(),
             changed: false,
+            guard,
         }
+    }
+
+    /// What is kept of a key in the making.
+    pub(crate) fn held(&self, key: &PublicKey) -> Option<&Kept> {
+        self.next.get(key)
+    }
+
+    /// Keys that several files hold and whose metadata must be read again, with these files.
+    pub(crate) fn contested(&self) -> Vec<(PublicKey, Vec<PathBuf>)> {
+        let several = self.unsettled.iter().filter_map(|key| {
+            let paths = self.several.get(key)?;
+            Some((*key, paths.iter().cloned().collect::<Vec<_>>()))
+        });
+        several.filter(|(_, paths)| paths.len() > 1).collect()
+    }
+
+    /// Whether several files hold a key.
+    pub(crate) fn is_shared(&self, key: &PublicKey) -> bool {
+        self.several.contains_key(key)
     }
 
     /// The file at `path` now holds `certificate`, and did not hold that key before.
@@ -75,6 +98,9 @@ impl Holders {
     }
 
     fn drop_key(&mut self, key: &PublicKey) {
+        if let (Some(guard), Some(kept)) = (&self.guard, self.next.get(key)) {
+            guard.has_left(*key, kept);
+        }
         Arc::make_mut(&mut self.next).unset(key);
         self.changed = true;
     }
@@ -144,7 +170,7 @@ mod tests {
 
     #[test]
     fn key_of_a_renamed_file_never_leaves() {
-        let mut holders = Holders::new();
+        let mut holders = Holders::new(None);
         holders.hold(|| "a".into(), certificate(1));
         let first = settle(&mut holders).unwrap();
         holders.release(Path::new("a"), *certificate(1).public_key());

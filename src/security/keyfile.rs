@@ -17,6 +17,7 @@ use super::certificate::{Certificate, can_be_sent};
 use super::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem, Stamp};
 use super::generation::{Builder, Kept, KeyMap, keep};
 use super::keys::PublicKey;
+use super::trust::Vet;
 use super::validity::Validity;
 use super::zpl::{self, SyntaxProblem};
 use crate::error::{Error, Result};
@@ -44,15 +45,15 @@ pub(crate) struct Content {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads a key file.
+/// Reads a key file; of its lines those that `vet` admits, where there is one.
 ///
 /// # Errors
 /// [`Error::Io`]: not there, not readable. [`Error::File`]: not a regular file, or too large.
-pub(crate) fn read(path: &Path, stopping: &AtomicBool) -> Result<Content> {
+pub(crate) fn read(path: &Path, stopping: &AtomicBool, vet: Option<&Vet>) -> Result<Content> {
     let (file, metadata) = file::open(path, Access::Public)?;
     let stamp = Stamp::from(&metadata);
     let settled = stamp.is_settled();
-    let mut lines = Lines::new(metadata.len(), stopping);
+    let mut lines = Lines::new(metadata.len(), stopping, vet);
     let whole = lines.read(file, LIMIT).map_err(|source| Error::Io {
         path: path.into(),
         source,
@@ -74,17 +75,19 @@ struct Lines<'a> {
     /// Lines done with.
     count: u32,
     stopping: &'a AtomicBool,
+    vet: Option<&'a Vet>,
 }
 
 impl<'a> Lines<'a> {
     /// For a file of this size in bytes.
-    fn new(size: u64, stopping: &'a AtomicBool) -> Self {
+    fn new(size: u64, stopping: &'a AtomicBool, vet: Option<&'a Vet>) -> Self {
         let lines = usize::try_from(size.min(LIMIT) / LINE).unwrap_or(0);
         Self {
             keys: Builder::with_capacity(lines),
             faults: Vec::new(),
             count: 0,
             stopping,
+            vet,
         }
     }
 
@@ -142,18 +145,39 @@ impl<'a> Lines<'a> {
         1
     }
 
+    /// Of several lines with one key, the one of the highest serial counts, or the first of these.
+    fn add_newest(&mut self, key: PublicKey, kept: Kept, vet: &Vet) -> Result<(), FileProblem> {
+        let serial = |kept: &Kept| kept.as_ref().and_then(|kept| kept.serial());
+        if let Some(certificate) = &kept {
+            vet.refuse_older(certificate, vet.known.get(&key))?;
+        }
+        match self.keys.get_mut(&key) {
+            Some(other) if serial(other) < serial(&kept) => {
+                *other = kept;
+                return Err(FileProblem::NewerKey);
+            }
+            Some(_) => return Err(FileProblem::SameKey),
+            None => {}
+        }
+        self.keys.add(key, kept);
+        Ok(())
+    }
+
     /// Takes whole lines. Returns how many are bad.
     fn take(&mut self, text: &[u8]) -> usize {
         let pieces = pieces(text);
-        let stopping = self.stopping;
+        let (stopping, vet) = (self.stopping, self.vet);
         let mut bad = 0;
-        bulk::spread(&pieces, 1, stopping, parse, |parsed| {
+        let threads = vet.map_or(bulk::READERS, |_| bulk::ALL_CORES);
+        let parse = |pieces: &[&[u8]]| parse(pieces, vet);
+        bulk::spread(&pieces, 1, threads, stopping, parse, |parsed| {
             for piece in parsed {
                 for (line, outcome) in piece.lines {
                     let line = self.count.saturating_add(line);
-                    let outcome = outcome.and_then(|(key, kept)| {
-                        let new = self.keys.add(key, kept);
-                        new.then_some(()).ok_or(FileProblem::SameKey)
+                    let outcome = outcome.and_then(|(key, kept)| match vet {
+                        Some(vet) => self.add_newest(key, kept, vet),
+                        None if self.keys.add(key, kept) => Ok(()),
+                        None => Err(FileProblem::SameKey),
                     });
                     if let Err(problem) = outcome {
                         bad += self.blame(line, problem);
@@ -189,7 +213,7 @@ struct Parsed {
     count: u32,
 }
 
-fn parse(pieces: &[&[u8]]) -> Vec<Parsed> {
+fn parse(pieces: &[&[u8]], vet: Option<&Vet>) -> Vec<Parsed> {
     let parse = |piece: &[u8]| {
         // The end of the last line is not the start of another.
         let piece = piece.strip_suffix(b"\n").unwrap_or(piece);
@@ -200,7 +224,9 @@ fn parse(pieces: &[&[u8]]) -> Vec<Parsed> {
             match parse_line(line) {
                 Ok(None) => {}
                 Ok(Some(certificate)) => {
-                    lines.push((count, Ok((*certificate.public_key(), keep(certificate)))));
+                    let counts = vet.map_or(Ok(()), |vet| vet.admit(&certificate));
+                    let kept = counts.map(|()| (*certificate.public_key(), keep(certificate)));
+                    lines.push((count, kept.map_err(FileProblem::from)));
                 }
                 Err(problem) => lines.push((count, Err(problem))),
             }
@@ -287,7 +313,7 @@ mod tests {
 
     fn lines(text: &[u8]) -> (KeyMap, Vec<Fault>) {
         let stopping = AtomicBool::new(false);
-        let mut lines = Lines::new(text.len() as u64, &stopping);
+        let mut lines = Lines::new(text.len() as u64, &stopping, None);
         assert!(lines.read(text, LIMIT).unwrap());
         (lines.keys.finish(), lines.faults)
     }
@@ -438,7 +464,7 @@ mod tests {
         let text = format!("{}\n", key(1)).repeat(3);
         for (limit, whole) in [(122, false), (123, true)] {
             let stopping = AtomicBool::new(false);
-            let read = Lines::new(0, &stopping).read(text.as_bytes(), limit);
+            let read = Lines::new(0, &stopping, None).read(text.as_bytes(), limit);
             assert_eq!(read.unwrap(), whole);
         }
     }

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use super::certificate::Certificate;
 use super::directory::Layout;
-use super::generation::{Current, Hook, Kept, keep};
+use super::generation::{Current, Hook, Kept, KeyMap, keep};
 use super::keys::PublicKey;
+use super::revocations::RevocationList;
+use super::signing::VerifyKey;
+use super::trust::{Guard, Rules, Trust, Vet};
 use super::watcher::{Request, Watcher};
 use crate::error::{Error, Result};
 
@@ -48,6 +51,12 @@ use crate::error::{Error, Result};
 /// store, and so is a file that cannot be read: removal revokes here too. Who may read the file does not matter, as keys are public; who may
 /// write to it admits people.
 ///
+/// # Signed stores
+/// [`signed_directory`](Self::signed_directory), [`signed_keyfile`](Self::signed_keyfile) and
+/// [`signed_in_memory`](Self::signed_in_memory) open stores of certificates that an administrator [signed](Certificate::sign): whoever
+/// distributes them need not be trusted. All others are reported as problems and admit nobody. [`Trust`] says what that guarantees. Of
+/// several certificates of one key the one with the highest serial counts, of these the first by path or line; the others are reported.
+///
 /// ```
 /// # fn main() -> ironhouse::Result<()> {
 /// use ironhouse::security::{Certificate, CertificateStore, Keypair};
@@ -66,6 +75,8 @@ pub struct CertificateStore {
     memory: Current,
     /// What a directory or a key file holds.
     files: Option<Watcher>,
+    /// What a signed store goes by.
+    pub(super) guard: Option<Arc<Guard>>,
 }
 
 /// How a store learns of changes on disk.
@@ -85,6 +96,7 @@ impl CertificateStore {
         Self {
             memory: Current::new(),
             files: None,
+            guard: None,
         }
     }
 
@@ -95,7 +107,7 @@ impl CertificateStore {
     /// # Errors
     /// [`Error::Io`]: the path is empty, or relative while there is no current directory. [`Error::Os`]: no thread can be started.
     pub fn directory(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open(path.as_ref(), Layout::Directory, false)
+        Self::open(path.as_ref(), Layout::Directory, false, None)
     }
 
     /// A store of the certificates in one file, a line each; loaded when this returns. See the section on key files above.
@@ -106,18 +118,92 @@ impl CertificateStore {
     /// [`Error::Io`]: the path is empty, or relative while there is no current directory. [`Error::Os`]: no thread can be started.
     #[doc(alias = "authorized_keys")]
     pub fn keyfile(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open(path.as_ref(), Layout::KeyFile, false)
+        Self::open(path.as_ref(), Layout::KeyFile, false, None)
     }
 
-    fn open(path: &Path, layout: Layout, poll: bool) -> Result<Self> {
+    /// As [`directory`](Self::directory), of the certificates alone that administrators whom `trust` names have signed. All cores verify
+    /// the signatures; what has not changed is not verified again.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: a path is empty, or relative while there is no current directory. [`Error::Os`]: no thread can be started.
+    pub fn signed_directory(path: impl AsRef<Path>, trust: Trust) -> Result<Self> {
+        Self::open(path.as_ref(), Layout::Directory, false, Some(trust))
+    }
+
+    /// As [`keyfile`](Self::keyfile), of the lines alone that administrators whom `trust` names have signed: their `signature` and what
+    /// belongs to it are metadata like others.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: a path is empty, or relative while there is no current directory. [`Error::Os`]: no thread can be started.
+    pub fn signed_keyfile(path: impl AsRef<Path>, trust: Trust) -> Result<Self> {
+        Self::open(path.as_ref(), Layout::KeyFile, false, Some(trust))
+    }
+
+    /// An empty store that takes certificates which one of these administrators signed, and no others.
+    pub fn signed_in_memory(administrators: impl IntoIterator<Item = VerifyKey>) -> Self {
+        let trust = Trust::new(administrators);
+        let guard = Guard::new(trust.clone());
+        guard.set_rules(Rules::new(&trust, Vec::new(), true));
+        Self {
+            guard: Some(Arc::new(guard)),
+            ..Self::in_memory()
+        }
+    }
+
+    /// Has a signed store believe what `trust` says from now on, instead of what it was opened with: in force once
+    /// [`sync`](Self::sync) returns, and at once for a store in memory. Whoever is admitted no more is put out.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]: the store is not a signed one; or `trust` names files, and it is in memory. [`Error::Io`]: a path is
+    /// empty, or relative while there is no current directory.
+    pub fn set_trust(&self, trust: Trust) -> Result<()> {
+        let refuse = |reason: &str| Error::InvalidOption {
+            name: "trust",
+            reason: reason.into(),
+        };
+        let Some(guard) = &self.guard else {
+            return Err(refuse("the store was not opened as a signed one"));
+        };
+        let trust = trust.absolute()?;
+        if let Some(files) = &self.files {
+            guard.want(trust);
+            files.trust_anew();
+            return Ok(());
+        }
+        if trust.names_files() {
+            return Err(refuse("nothing follows files for a store in memory"));
+        }
+        guard.set_rules(Rules::new(&trust, Vec::new(), true));
+        // Nothing of it changed but who is admitted.
+        self.memory.change(|_| ());
+        Ok(())
+    }
+
+    /// The revocation lists in force in a signed store, each with its administrator.
+    pub fn revocation_lists(&self) -> Vec<(VerifyKey, Arc<RevocationList>)> {
+        self.guard
+            .as_ref()
+            .map_or_else(Vec::new, |guard| guard.rules().lists().to_vec())
+    }
+
+    /// Opens a store; by comparison alone, without file events, if `poll`.
+    pub(super) fn open(
+        path: &Path,
+        layout: Layout,
+        poll: bool,
+        trust: Option<Trust>,
+    ) -> Result<Self> {
         // The process may change its directory later; the store does not.
         let root = std::path::absolute(path).map_err(|source| Error::Io {
             path: path.to_owned(),
             source,
         })?;
+        let trust = trust.map(Trust::absolute).transpose()?;
+        let guard = trust.map(|trust| Arc::new(Guard::new(trust)));
         Ok(Self {
             memory: Current::new(),
-            files: Some(Watcher::start(root, layout, poll)?),
+            files: Some(Watcher::start(root, layout, poll, guard.clone())?),
+            guard,
         })
     }
 
@@ -125,10 +211,19 @@ impl CertificateStore {
     /// files, and before a file of the same key.
     ///
     /// # Errors
-    /// [`Error::Key`]: the key of zeros, which nobody can hold.
+    /// [`Error::Key`]: the key of zeros, which nobody can hold. [`Error::Signature`]: in a signed store, one that does not count.
     #[doc(alias = "zcertstore_insert")]
     pub fn insert(&self, certificate: Certificate) -> Result<()> {
         let key = certificate.public_key().usable()?;
+        if let Some(guard) = &self.guard {
+            let vet = Vet {
+                rules: guard.rules(),
+                guard: Arc::clone(guard),
+                known: self.memory.generation(),
+            };
+            vet.admit(&certificate)?;
+            vet.refuse_older(&certificate, vet.known.get(&key))?;
+        }
         let kept = keep(certificate);
         self.memory.change(|map| map.set(key, kept));
         Ok(())
@@ -152,16 +247,36 @@ impl CertificateStore {
     pub(super) fn find(&self, key: &PublicKey) -> Option<Kept> {
         self.memory
             .get(key)
+            .filter(|kept| self.counts(kept))
             .or_else(|| self.files.as_ref()?.keys().get(key))
+    }
+
+    /// Whether what was inserted counts at present.
+    fn counts(&self, kept: &Kept) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard.admits(kept))
+    }
+
+    /// The keys that were inserted and count.
+    fn inserted<'a>(&self, memory: &'a KeyMap) -> impl Iterator<Item = &'a PublicKey> {
+        let counts = |key: &&PublicKey| memory.get(key).is_some_and(|kept| self.counts(kept));
+        memory
+            .keys()
+            .filter(move |key| self.guard.is_none() || counts(key))
     }
 
     /// How many keys it holds.
     pub fn len(&self) -> usize {
-        let Some(directory) = &self.files else {
+        if self.files.is_none() && self.guard.is_none() {
             return self.memory.len();
+        }
+        let memory = self.memory.generation();
+        let Some(directory) = &self.files else {
+            return self.inserted(&memory).count();
         };
-        let (memory, files) = (self.memory.generation(), directory.keys().generation());
-        let beside = memory.keys().filter(|key| files.get(key).is_none());
+        let files = directory.keys().generation();
+        let beside = self
+            .inserted(&memory)
+            .filter(|key| files.get(key).is_none());
         files.len() + beside.count()
     }
 
@@ -173,7 +288,8 @@ impl CertificateStore {
     /// The keys that it holds now, in no order.
     #[doc(alias = "zcertstore_certs")]
     pub fn keys(&self) -> Vec<PublicKey> {
-        let mut keys: HashSet<PublicKey> = self.memory.generation().keys().copied().collect();
+        let memory = self.memory.generation();
+        let mut keys: HashSet<PublicKey> = self.inserted(&memory).copied().collect();
         if let Some(directory) = &self.files {
             keys.extend(directory.keys().generation().keys());
         }
@@ -298,7 +414,7 @@ mod tests {
             let (dir, outside) = (temp.path().join("certs"), temp.path().join("outside"));
             fs::create_dir(&outside).unwrap();
             prepare(&dir, &outside);
-            let store = CertificateStore::open(&dir, Layout::Directory, poll).unwrap();
+            let store = CertificateStore::open(&dir, Layout::Directory, poll, None).unwrap();
             let expected = [Watching::Events, Watching::Polling][usize::from(poll)];
             assert_eq!(store.watching(), Some(expected));
             Self {
@@ -361,7 +477,7 @@ mod tests {
         #[track_caller]
         fn equals_a_fresh_load(&self) {
             self.store.sync(DEADLINE).unwrap();
-            let fresh = CertificateStore::open(&self.dir, Layout::Directory, true).unwrap();
+            let fresh = CertificateStore::open(&self.dir, Layout::Directory, true, None).unwrap();
             let state = |store: &CertificateStore| {
                 let mut state: Vec<_> = store
                     .keys()
@@ -1093,7 +1209,7 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         fs::create_dir(&outside).unwrap();
         prepare(&dir.join("keys"), &outside);
-        let store = CertificateStore::open(&dir.join("keys"), Layout::KeyFile, poll).unwrap();
+        let store = CertificateStore::open(&dir.join("keys"), Layout::KeyFile, poll, None).unwrap();
         let expected = [Watching::Events, Watching::Polling][usize::from(poll)];
         assert_eq!(store.watching(), Some(expected));
         Place {

@@ -12,6 +12,7 @@ use super::directory::{Layout, Tree};
 use super::events::{Bell, Source};
 use super::generation::{Current, KeyMap};
 use super::pass::Pass;
+use super::trust::Guard;
 use crate::error::{Error, Result};
 use crate::ffi::os;
 
@@ -34,6 +35,8 @@ const SLICE: usize = 256;
 pub(crate) struct Shared {
     /// The keys of the files.
     pub(crate) keys: Current,
+    /// What a signed store goes by.
+    pub(crate) guard: Option<Arc<Guard>>,
     problems: Mutex<BTreeMap<PathBuf, Vec<Arc<Error>>>>,
     pub(crate) polling: AtomicBool,
     pub(crate) stopping: AtomicBool,
@@ -44,9 +47,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
+        Self::guarded_by(None)
+    }
+
+    pub(crate) fn guarded_by(guard: Option<Arc<Guard>>) -> Self {
         Self {
             keys: Current::new(),
+            guard,
             problems: Mutex::default(),
             polling: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
@@ -61,7 +70,10 @@ impl Shared {
 
     /// Reports what is wrong with a path, instead of what was before; nothing, if so.
     pub(crate) fn report_all(&self, path: &Path, errors: Vec<Error>) {
-        let errors: Vec<_> = errors.into_iter().map(Arc::new).collect();
+        self.report_shared(path, errors.into_iter().map(Arc::new).collect());
+    }
+
+    pub(crate) fn report_shared(&self, path: &Path, errors: Vec<Arc<Error>>) {
         let mut problems = self.problems_now();
         if errors.is_empty() {
             problems.remove(path);
@@ -96,6 +108,8 @@ pub(crate) enum Message {
     /// Events were lost.
     Lost,
     Ask(Request),
+    /// The store is to believe others.
+    Trust,
     Stop,
     #[cfg(test)]
     Inject(fn(&mut Tree)),
@@ -142,9 +156,15 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Loads what is at `root` (absolute) and keeps it current; without file events if `poll`.
-    pub(crate) fn start(root: PathBuf, layout: Layout, poll: bool) -> Result<Self> {
-        let shared = Arc::new(Shared::new());
+    /// Loads what is at `root` (absolute) and keeps it current; without file events if `poll`. Of certificates only those that `guard`
+    /// admits, where there is one.
+    pub(crate) fn start(
+        root: PathBuf,
+        layout: Layout,
+        poll: bool,
+        guard: Option<Arc<Guard>>,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared::guarded_by(guard));
         let (queue, messages) = mpsc::channel();
         let (loaded, ready) = mpsc::channel();
         let thread = {
@@ -178,6 +198,12 @@ impl Watcher {
 
     pub(crate) fn is_polling(&self) -> bool {
         self.shared.polling.load(Ordering::Relaxed)
+    }
+
+    /// Has the thread see what the guard wants now.
+    pub(crate) fn trust_anew(&self) {
+        // If the thread is gone, there are no keys.
+        let _ = self.queue.send(Message::Trust);
     }
 
     pub(crate) fn ask(&self, request: Request) {
@@ -251,6 +277,7 @@ struct Batch {
     dirty: BTreeSet<PathBuf>,
     lost: bool,
     heard: bool,
+    trust: bool,
     stop: bool,
 }
 
@@ -294,6 +321,10 @@ impl<'a> State<'a> {
             if batch.stop {
                 return;
             }
+            if batch.trust {
+                self.tree.refresh_trust();
+                self.tree.publish();
+            }
             if batch.lost {
                 self.waiting.append(&mut self.later);
                 self.compare_all();
@@ -336,6 +367,7 @@ impl<'a> State<'a> {
                     batch.lost = true;
                 }
                 Message::Ask(request) => self.later.push(request),
+                Message::Trust => batch.trust = true,
                 Message::Stop => {
                     batch.stop = true;
                     return;

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::signed::Signed;
 use super::{Layout, Tree};
 use crate::error::Error;
 use crate::security::file::{FileProblem, Stamp};
@@ -15,6 +16,7 @@ use crate::security::trail::Trail;
 impl Tree {
     /// True if the root was entered anew.
     pub(super) fn check_root(&mut self) -> bool {
+        self.refresh_trust();
         let root = Path::new("");
         let trail = Trail::of(&self.root);
         self.track(root, &trail);
@@ -50,13 +52,14 @@ impl Tree {
         if self.layout == Layout::Directory {
             return self.refresh(Path::new(""));
         }
+        self.refresh_trust();
         let trail = Trail::of(&self.root);
         self.track(Path::new(""), &trail);
         self.read_key_file(&trail.end.unwrap_or_else(|| self.root.clone()), true);
     }
 
     /// Reads the key file if it is another one, or may be.
-    fn read_key_file(&mut self, end: &Path, unsettled_too: bool) {
+    pub(super) fn read_key_file(&mut self, end: &Path, unsettled_too: bool) {
         let now = fs::metadata(end).map(|meta| Stamp::from(&meta)).ok();
         if self
             .key_file
@@ -65,7 +68,8 @@ impl Tree {
             return;
         }
         self.key_file = None;
-        let (keys, problems) = match keyfile::read(end, &self.shared.stopping) {
+        let vet = self.signed.as_ref().map(Signed::vet);
+        let (keys, problems) = match keyfile::read(end, &self.shared.stopping, vet.as_ref()) {
             Ok(content) => {
                 self.key_file = Some((content.stamp, content.settled));
                 let faults = content.faults.into_iter();
@@ -85,6 +89,6 @@ impl Tree {
             Err(error) => (KeyMap::new(), vec![error]),
         };
         self.shared.report_all(Path::new(""), problems);
-        self.shared.keys.replace(Arc::new(keys));
+        self.replace_keys(Arc::new(keys));
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::signed::Signed;
 use super::{File, Tree, ignored, secret};
 use crate::security::bulk;
 use crate::security::certificate::Certificate;
@@ -60,7 +61,8 @@ impl Tree {
             let changed = files.iter().filter(|(name, mark)| is_changed(name, *mark));
             changed.map(|(name, _)| Box::from(*name)).collect()
         };
-        bulk::spread(&files, CHUNK, &self.shared.stopping, look, |names| {
+        let stopping = &self.shared.stopping;
+        bulk::spread(&files, CHUNK, bulk::READERS, stopping, look, |names| {
             changed.extend(names);
         });
         for name in changed {
@@ -106,6 +108,7 @@ impl Tree {
         listing: &mut ReadDir,
         most: usize,
     ) -> usize {
+        let own = self.own_names(directory);
         let Some(known) = self.directories.get_mut(directory) else {
             return 0;
         };
@@ -119,7 +122,7 @@ impl Tree {
             };
             listed += 1;
             let name = entry.file_name();
-            if ignored(&name) || known.files.contains_key(&*name) {
+            if ignored(&name) || known.files.contains_key(&*name) || own.contains(&name) {
                 continue;
             }
             if entry.file_type().is_ok_and(|kind| kind.is_file()) && !secret(&name) {
@@ -136,7 +139,11 @@ impl Tree {
     }
 
     /// Reads many files new to a directory; those that are something else by now are returned.
-    fn read_all(&mut self, directory: &Path, mut names: Vec<Box<OsStr>>) -> Vec<Box<OsStr>> {
+    pub(super) fn read_all(
+        &mut self,
+        directory: &Path,
+        mut names: Vec<Box<OsStr>>,
+    ) -> Vec<Box<OsStr>> {
         let Some(known) = self.directories.get_mut(directory) else {
             return Vec::new();
         };
@@ -144,21 +151,41 @@ impl Tree {
         names.sort_unstable();
         // Listings may name a file twice while names change.
         names.dedup();
+        let vet = self.signed.as_ref().map(Signed::vet);
         let look = |names: &[Box<OsStr>]| -> Vec<_> {
             let mut directory = file::Reader::open(&known.real).ok();
             let mut read = |name: &OsStr| {
                 let (stamp, bytes) = directory.as_mut()?.read(name)?;
-                Some((Mark::of(&stamp, &self.seed), Certificate::parse(bytes)))
+                let content = Certificate::parse(bytes).and_then(|certificate| {
+                    if let Some(vet) = &vet {
+                        vet.admit(&certificate)?;
+                    }
+                    Ok(certificate)
+                });
+                Some((Mark::of(&stamp, &self.seed), content))
             };
             names.iter().map(|name| read(name)).collect()
         };
+        // Reading waits, verifying does not.
+        let threads = match &vet {
+            Some(_) => bulk::ALL_CORES,
+            None => bulk::READERS,
+        };
         let mut files = Vec::with_capacity(names.len());
         let mut each = names.iter();
-        bulk::spread(&names, CHUNK, &self.shared.stopping, look, |found| {
+        let stopping = &self.shared.stopping;
+        bulk::spread(&names, CHUNK, threads, stopping, look, |found| {
             for (found, name) in found.into_iter().zip(each.by_ref()) {
                 files.push(found.map(|(mark, content)| {
                     let path = || directory.join(&**name);
                     self.shared.clear_problem_of(path);
+                    let content = content.and_then(|certificate| {
+                        if let Some(vet) = &vet {
+                            let held = self.holders.held(certificate.public_key());
+                            vet.refuse_older(&certificate, held)?;
+                        }
+                        Ok(certificate)
+                    });
                     let key = content.as_ref().ok().map(|c| *c.public_key());
                     match content {
                         Ok(certificate) => self.holders.hold(path, certificate),
