@@ -121,8 +121,9 @@ impl VerifyKey {
             .ok_or(SignatureProblem::VerifyKey)
     }
 
-    /// Whether `signature` (Z85) is this key's of `message`.
-    pub(crate) fn verifies(&self, signature: &[u8; SIGNATURE_BYTES], message: &[u8]) -> bool {
+    /// Whether `signature` is that of `message` by this administrator. The messages of this library are the
+    /// [canonical forms](Certificate::canonical_form) of certificates.
+    pub fn verifies(&self, signature: &[u8; 64], message: &[u8]) -> bool {
         sodium::verifies(signature, message, &self.0)
     }
 
