@@ -180,8 +180,11 @@ impl Builder {
 
     /// What is kept beside `key`.
     pub(crate) fn get_mut(&mut self, key: &PublicKey) -> Option<&mut Kept> {
-        let (branch, shard) = place(&self.seed, key);
-        self.shards.get_mut(branch * FAN + shard)?.get_mut(key)
+        let hash = hash(&self.seed, key);
+        let (branch, shard) = place(hash);
+        let shard = self.shards.get_mut(branch * FAN + shard)?;
+        let held = shard.find_mut(hash, |(known, _)| known == key)?;
+        Some(&mut held.1)
     }
 
     /// The map.
