@@ -27,8 +27,11 @@ use super::fingerprint::Fingerprint;
 use super::hash::Hash;
 use super::keyfile;
 use super::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
+use super::memory;
 use super::passwords::PasswordFile;
 use super::pins::Table;
+use super::revocations::RevocationList;
+use super::signing::{SigningKey, VerifyKey};
 use super::validity::Date;
 use super::zap::{Frames, Metadata};
 use super::zpl::{self, Document, Node, Writer};
@@ -317,6 +320,56 @@ pub fn keys(data: &[u8]) {
     }
 }
 
+/// Signatures: verify keys survive their text and their file; a certificate that is read can be signed, and none but the signed one verifies;
+/// a revocation list that is read is read again as it was written, nobody else's counts, and nothing of it without its signature.
+pub fn signing(data: &[u8]) {
+    thread_local! {
+        static OURS: SigningKey = SigningKey::from_seed(&[1; 32]).unwrap();
+    }
+    let text = String::from_utf8_lossy(data);
+    if let Ok(key) = text.parse::<VerifyKey>() {
+        assert_eq!(key.to_string(), text);
+        assert!(text.parse::<PublicKey>().is_err());
+    }
+    if let Ok(key) = VerifyKey::read(data) {
+        assert_eq!(key.to_string().parse::<VerifyKey>().unwrap(), key);
+        assert!(Certificate::parse(data).is_err() || text.contains("curve"));
+    }
+    let _ = memory::parse(data);
+    OURS.with(|ours| {
+        let trusted = [*ours.verify_key()];
+        if let Ok(read) = Certificate::parse(data) {
+            assert!(read.verify(&trusted).is_err());
+            if let Ok(signed) = read.clone().sign_with_serial(ours, 7) {
+                assert_eq!(signed.verify(&trusted).unwrap(), trusted[0]);
+                for (name, value) in read.metadata() {
+                    if !["signer", "signature-serial", "signature"].contains(&name) {
+                        assert_eq!(signed.meta(name), Some(value));
+                        assert!(signed.clone().without_meta(name).verify(&trusted).is_err());
+                    }
+                }
+            }
+        }
+
+        assert!(RevocationList::read(data, &trusted[0]).is_err());
+        let body = format!("{text}\nsigner = \"{}\"\n", trusted[0]);
+        let signature = ours.sign(&[b"ironhouse revocations 1\0", body.as_bytes()].concat());
+        let signed = format!("{body}signature = \"{}\"\n", signature.unwrap());
+        let read = RevocationList::read(signed.as_bytes(), &trusted[0]);
+        assert_eq!(read, RevocationList::interpret(&body));
+        let other = VerifyKey::from_bytes([7; 32]);
+        assert!(RevocationList::read(signed.as_bytes(), &other).is_err());
+        if let Ok(list) = read {
+            let unchanged = format!(" {signed}");
+            assert!(RevocationList::read(unchanged.as_bytes(), &trusted[0]).is_err());
+            // A reason that was bare may have both kinds of quote.
+            if let Ok(text) = list.text(ours, Path::new("list")) {
+                assert_eq!(RevocationList::read(text.as_bytes(), &trusted[0]), Ok(list));
+            }
+        }
+    });
+}
+
 /// Password files: each change counts at once; exactly the users of the last good line of each name enter, and each line is either used,
 /// blank, a comment or reported. A line that holds a hash admits nobody by its own text.
 pub fn passwords(data: &[u8]) {
@@ -512,6 +565,7 @@ mod tests {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
         let targets: [(&str, Target); 9] = [
             ("zpl", super::zpl),
+            ("signing", signing),
             ("keyfile", super::keyfile),
             ("pins", super::pins),
             ("certificate", certificate),
