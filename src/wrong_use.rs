@@ -18,6 +18,8 @@ must_not_compile! {
     secret_key_printed: "E0277",
     security_option_set_by_hand: "E0603",
     server_without_an_authenticator: "E0061",
+    signing_key_copied: "E0308",
+    signing_key_printed: "E0277",
     socket_secured_after_it_was_opened: "E0599",
     socket_shared_between_threads: "E0277",
 }

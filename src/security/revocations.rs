@@ -652,8 +652,15 @@ mod tests {
         assert!(error.to_string().contains("larger than"), "{error}");
     }
 
+    /// Each case is costly.
+    fn few() -> ProptestConfig {
+        let mut config = ProptestConfig::default();
+        config.cases = config.cases.min(64);
+        config
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(few())]
 
         #[test]
         fn any_list_survives_its_text(

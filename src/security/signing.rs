@@ -715,8 +715,15 @@ mod tests {
         }
     }
 
+    /// Each case is costly.
+    fn few() -> ProptestConfig {
+        let mut config = ProptestConfig::default();
+        config.cases = config.cases.min(64);
+        config
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(few())]
 
         #[test]
         fn any_change_of_a_signed_certificate_breaks_it(

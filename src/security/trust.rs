@@ -1074,8 +1074,15 @@ mod tests {
         ]
     }
 
+    /// Each case is costly.
+    fn few() -> ProptestConfig {
+        let mut config = ProptestConfig::default();
+        config.cases = config.cases.min(24);
+        config
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(few())]
 
         /// Serials grow with each step, so nothing is older than what was held but what is replaced.
         #[test]

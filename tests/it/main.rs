@@ -31,6 +31,7 @@ mod revoke;
 mod rotation;
 mod secrets;
 mod shutdown;
+mod signing;
 mod socket;
 mod store;
 mod zap;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use ironhouse::security::{
     Certificate, CertificateStore, CurveClient, CurvePolicy, Password, PasswordFile, PlainClient,
-    Policy, Reason, SecretCertificate, Validity,
+    Policy, Reason, RevocationList, SecretCertificate, SigningKey, Trust, Validity,
 };
 
 use super::{LOGINS, Server, build, greet, is_refused, metadata, mode, password_file, run};
@@ -169,5 +169,47 @@ fn czmq_reads_our_certificates_and_we_read_its_own() {
         theirs.save(path("our-copy")).unwrap();
         assert_eq!(copy("our-copy", "back"), lines(&theirs));
         check("back", &theirs);
+    });
+}
+
+#[test]
+#[ignore = "needs libczmq-dev"]
+fn czmq_reads_signed_certificates_and_what_it_writes_is_signed_as_before() {
+    within(SOON * 4, || {
+        let folder = folder();
+        let path = |name: &str| folder.path().join(name);
+        let administrator = SigningKey::generate().unwrap();
+        let trusted = *administrator.verify_key();
+        let ours = SecretCertificate::generate()
+            .unwrap()
+            .with_meta("odd", "  a = 'b' # c, 50 % of Größe  ")
+            .unwrap()
+            .with_meta("name", "")
+            .unwrap()
+            .sign(&administrator)
+            .unwrap();
+        ours.save(path("ours")).unwrap();
+        let printed = run!(program(), "copy", path("ours"), path("copy")).output();
+        assert_eq!(printed[0], ours.public_key().to_string());
+        let copy = Certificate::load(path("copy")).unwrap();
+        assert_eq!(metadata(&copy), metadata(ours.certificate()));
+        assert_eq!(copy.verify(&[trusted]).unwrap(), trusted);
+        // A directory for both: its authenticator admits by it, and so do we. It passes over the list.
+        fs::create_dir(path("clients")).unwrap();
+        fs::copy(path("copy"), path("clients/client")).unwrap();
+        let list = path("clients/revoked");
+        let month = std::time::Duration::from_secs(30 * 86_400);
+        let revoked = RevocationList::new().issue(&list, &administrator, month);
+        assert_eq!(revoked.unwrap().revoked().len(), 0);
+        run!(program(), "make", path("server"), "server").output();
+        let server_key = *Certificate::load(path("server")).unwrap().public_key();
+        let server = run!(program(), "curve-server", path("server"), path("clients"));
+        let reply = greet(&server.line(), CurveClient::new(&ours, server_key)).unwrap();
+        assert_eq!(reply, "World");
+        assert_eq!(server.line(), format!("{} Hello", ours.public_key()));
+        let trust = Trust::default().revocations(trusted, list);
+        let store = CertificateStore::signed_directory(path("clients"), trust).unwrap();
+        assert_eq!(store.keys(), [*ours.public_key()]);
+        assert!(store.problems().is_empty(), "{:?}", store.problems());
     });
 }

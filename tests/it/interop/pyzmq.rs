@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use ironhouse::Error;
 use ironhouse::security::{
     Certificate, CertificateStore, CurveClient, CurvePolicy, FileProblem, Password, PasswordFile,
-    PlainClient, Policy, Reason, SecretCertificate,
+    PlainClient, Policy, Reason, SecretCertificate, SigningKey,
 };
 
 use super::{LOGINS, Peer, Server, greet, is_refused, mode, password_file, run, set_mode};
@@ -180,5 +180,33 @@ fn pyzmq_reads_our_certificates_and_we_read_its_own() {
         theirs.save(path("copy")).unwrap();
         assert_eq!(mode(path("copy_secret")), 0o600);
         assert_eq!(show(&path("copy_secret")), lines);
+    });
+}
+
+#[test]
+#[ignore = "needs python3-zmq"]
+fn pyzmq_reads_signed_certificates_and_admits_by_them() {
+    within(SOON * 4, || {
+        let folder = folder();
+        let path = |name: &str| folder.path().join(name);
+        let administrator = SigningKey::generate().unwrap();
+        let ours = SecretCertificate::generate().unwrap();
+        let ours = ours.with_meta("role", "reader").unwrap();
+        let ours = ours.sign(&administrator).unwrap();
+        fs::create_dir(path("clients")).unwrap();
+        ours.save(path("clients/known.key")).unwrap();
+        let public = ours.public_key().to_string();
+        let secret = ours.secret().expose_z85().to_string();
+        let show = |name: &str| run!(program(), "show", path(name)).output();
+        assert_eq!(show("clients/known.key"), [&*public, "-"]);
+        assert_eq!(show("clients/known.key_secret"), [&*public, &*secret]);
+
+        let made = run!(program(), "make", folder.path(), "server").output();
+        let server_key = made[0].parse().unwrap();
+        let (own, clients) = (path("server.key_secret"), path("clients"));
+        let server = run!(program(), "curve-server", own, clients);
+        let reply = greet(&server.line(), CurveClient::new(&ours, server_key)).unwrap();
+        assert_eq!(reply, "World");
+        assert_eq!(server.line(), format!("{public} Hello"));
     });
 }

@@ -1,0 +1,7 @@
+use ironhouse::security::SigningKey;
+
+fn copy(key: &SigningKey) -> SigningKey {
+    key.clone()
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use ironhouse::security::SigningKey;
+
+fn print(key: &SigningKey) {
+    println!("{key}");
+}
+
+fn main() {}
