@@ -43,7 +43,7 @@ pub(crate) struct Clock {
 
 /// The latest time that the clock has shown.
 #[derive(Debug, Clone, Copy)]
-struct Latest {
+pub(crate) struct Latest {
     wall: SystemTime,
     at: Instant,
     /// How much less it showed than it should have when it was last reported to have jumped.
@@ -101,12 +101,18 @@ impl Clock {
 }
 
 impl Latest {
-    fn new(wall: SystemTime) -> Self {
+    pub(crate) fn new(wall: SystemTime) -> Self {
         Self {
             wall,
             at: Instant::now(),
             behind: Duration::ZERO,
         }
+    }
+
+    /// The clock shows `wall` now: what it would show if it had never been set back.
+    pub(crate) fn late(&mut self, wall: SystemTime) -> SystemTime {
+        self.see(wall, Instant::now(), Duration::MAX);
+        self.wall
     }
 
     /// The clock shows `wall` at `now`. If it has jumped by `least` or more, the answer is what it should have shown.

@@ -23,10 +23,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::date::{self, Date};
 use super::file::{self, Access, Fault, FileProblem};
 use super::keys::PublicKey;
 use super::signing::{SigningKey, VerifyKey, decode_signature, parse_serial, serial_now};
+use super::validity::{self, Date};
 use super::zpl::{Document, Node, Writer};
 use crate::error::{Error, Result};
 
@@ -289,7 +289,7 @@ impl RevocationList {
         self.issued = UNIX_EPOCH + Duration::from_secs(now);
         self.valid_until = UNIX_EPOCH
             .checked_add(Duration::from_secs(end))
-            .filter(|end| *end > self.issued && date::parse(&Date(*end).to_string()).is_some())
+            .filter(|end| *end > self.issued && validity::parse(&Date(*end).to_string()).is_some())
             .ok_or_else(|| Error::InvalidOption {
                 name: "valid_for",
                 reason: "at least a second, and to the end of the year 9999 at most".into(),
@@ -414,7 +414,7 @@ impl RevocationList {
         };
         let time = |name: &'static str| {
             let node = document.child(head, name);
-            node.and_then(|node| date::parse(node.value()))
+            node.and_then(|node| validity::parse(node.value()))
                 .ok_or_else(|| at(node.unwrap_or(head), RevocationProblem::Date(name)))
         };
         list.serial = number("serial")?;

@@ -49,7 +49,8 @@ use crate::error::{Error, Result};
 /// not running. So **deleting a signed certificate does not revoke it**: name its key in a list, or have it expire. To replace a
 /// certificate by one with fewer rights for good, [revoke](RevocationList::revoke_below) those below the new one's serial.
 ///
-/// Without [`remember`](Self::remember), an old list that has not run out yet counts again after a restart.
+/// Without [`remember`](Self::remember), an old list that has not run out yet counts again after a restart. That a list has run out is told
+/// by the latest time that the system's clock has shown since the store was opened, or was given a `Trust`: setting it back helps nobody.
 ///
 /// # Changing administrators
 /// Trust the new one too, sign the certificates and the list with the new key, have them distributed, then trust the new one alone:
@@ -249,7 +250,10 @@ pub(crate) struct Guard {
     floors: Mutex<HashMap<VerifyKey, Floors>>,
     /// Signatures verified.
     #[cfg(test)]
-    pub(crate) verified: std::sync::atomic::AtomicUsize,
+    verified: std::sync::atomic::AtomicUsize,
+    /// By how many seconds the clock is ahead.
+    #[cfg(test)]
+    ahead: std::sync::atomic::AtomicU64,
 }
 
 impl Guard {
@@ -268,6 +272,17 @@ impl Guard {
     /// What the operator wants.
     pub(crate) fn wanted(&self) -> Arc<Trust> {
         Arc::clone(&self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the clock shows.
+    pub(crate) fn now(&self) -> SystemTime {
+        let now = SystemTime::now();
+        #[cfg(test)]
+        let now = {
+            let ahead = self.ahead.load(std::sync::atomic::Ordering::Relaxed);
+            now + std::time::Duration::from_secs(ahead)
+        };
+        now
     }
 
     /// What counts now.
@@ -795,6 +810,29 @@ mod tests {
             place.reports(&[("list-1", "was valid until")]);
             let newer = RevocationList::new().revoke(key(2), "stolen").unwrap();
             place.list(1, 4, newer);
+            place.admits(&[(1, "1-5")]);
+            place.reports(&[]);
+        }
+    }
+
+    #[test]
+    fn clock_set_back_brings_no_list_back_until_it_is_believed_anew() {
+        for kind in KINDS {
+            let mut place = Place::new(kind);
+            place.put("a", &signed(1, 1, 5));
+            place.list(1, 1, RevocationList::new());
+            place.open(place.trust(&[-1]));
+            place.admits(&[(1, "1-5")]);
+            let guard = Arc::clone(place.store().guard.as_ref().unwrap());
+            let ahead = |days: u64| guard.ahead.store(days * 86_400, Ordering::Relaxed);
+            ahead(29);
+            place.admits(&[(1, "1-5")]);
+            ahead(31);
+            place.admits(&[]);
+            ahead(0);
+            place.admits(&[]);
+            place.reports(&[("list-1", "was valid until")]);
+            place.store().set_trust(place.trust(&[-1])).unwrap();
             place.admits(&[(1, "1-5")]);
             place.reports(&[]);
         }

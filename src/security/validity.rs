@@ -229,7 +229,8 @@ fn date(name: &'static str, value: &str) -> Result<SystemTime, ValidityProblem> 
     })
 }
 
-fn parse(value: &str) -> Option<SystemTime> {
+/// Reads a date and time in UTC.
+pub(crate) fn parse(value: &str) -> Option<SystemTime> {
     // The crate takes some other things too between the seconds and a Z at the end.
     let tail = value.get("2027-01-31T12:00:00".len()..)?;
     let zone = match tail.strip_prefix('.') {

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::{File, Layout, Tree, secret};
 use crate::error::{Error, Result};
 use crate::security::certificate::Certificate;
+use crate::security::clock::Latest;
 use crate::security::file::{Fault, FileProblem, Stamp};
 use crate::security::generation::KeyMap;
 use crate::security::revocations::{RevocationList, RevocationProblem};
@@ -28,6 +29,7 @@ pub(super) struct Signed {
     open: bool,
     /// Others are believed than when the keys were put in force.
     renewed: bool,
+    clock: Latest,
 }
 
 /// A revocation list that is required.
@@ -47,6 +49,7 @@ struct Watched {
 impl Signed {
     pub(super) fn new(guard: Arc<Guard>) -> Self {
         Self {
+            clock: Latest::new(guard.now()),
             guard,
             trust: Arc::default(),
             lists: Vec::new(),
@@ -141,7 +144,7 @@ impl Tree {
             self.want(&mut signed, wanted);
         }
         self.remember(&guard, &signed.trust);
-        let now = SystemTime::now();
+        let now = signed.clock.late(guard.now());
         for watched in &mut signed.lists {
             let trail = Trail::of(&watched.path);
             self.track(&watched.path, &trail);
@@ -190,6 +193,7 @@ impl Tree {
             signed.lists.push(watched);
         }
         signed.trust = wanted;
+        signed.clock = Latest::new(signed.guard.now());
     }
 
     /// Has what was seen of lists in its file.
