@@ -93,13 +93,17 @@ impl Holders {
 
     fn keep(&mut self, certificate: Certificate) {
         let key = *certificate.public_key();
-        Arc::make_mut(&mut self.next).set(key, keep(certificate));
+        let kept = keep(certificate);
+        if let (Some(guard), Some(old)) = (&self.guard, self.next.get(&key)) {
+            guard.has_left(key, old, Some(&kept));
+        }
+        Arc::make_mut(&mut self.next).set(key, kept);
         self.changed = true;
     }
 
     fn drop_key(&mut self, key: &PublicKey) {
         if let (Some(guard), Some(kept)) = (&self.guard, self.next.get(key)) {
-            guard.has_left(*key, kept);
+            guard.has_left(*key, kept, None);
         }
         Arc::make_mut(&mut self.next).unset(key);
         self.changed = true;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem};
 use super::signing::{VerifyKey, parse_serial};
@@ -21,7 +22,12 @@ pub(crate) struct Memory {
     read: bool,
     /// Whether the file lacks something.
     unsaved: bool,
+    /// When it could not be written.
+    failed: Option<Instant>,
 }
+
+/// How long after a failure the file is written again, at the earliest: strangers can have the store look around at any time.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Memory {
     /// Whether all is known that was ever seen.
@@ -48,9 +54,11 @@ impl Memory {
         if moved {
             self.path = path.map(Path::to_owned);
             self.read = false;
+            self.failed = None;
         }
         let path = self.path.clone()?;
-        if self.read && !self.unsaved {
+        let failed = self.failed.is_some_and(|at| at.elapsed() < RETRY);
+        if self.read && (!self.unsaved || failed) {
             return None;
         }
         let kept = self.read(&path).and_then(|()| self.save(&path));
@@ -88,9 +96,10 @@ impl Memory {
         let text = self
             .text()
             .map_err(|problem| Fault::new(None, problem).at(path))?;
-        file::write_atomically(path, text.as_bytes(), file::PUBLIC_MODE)?;
-        self.unsaved = false;
-        Ok(())
+        let written = file::write_atomically(path, text.as_bytes(), file::PUBLIC_MODE);
+        self.failed = written.is_err().then(Instant::now);
+        self.unsaved = written.is_err();
+        written
     }
 
     fn text(&self) -> Result<String, FileProblem> {

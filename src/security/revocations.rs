@@ -110,6 +110,11 @@ pub enum RevocationProblem {
         /// Whose list it is.
         by: VerifyKey,
     },
+    /// What was seen of lists cannot be told.
+    #[error(
+        "without it nobody is admitted, since an old list would not be noticed: restore the file, or remove it to begin anew"
+    )]
+    Forgotten,
     /// None has been read.
     #[error("no revocation list of {by} is in force: nobody is admitted until one is there")]
     NoneInForce {

@@ -74,7 +74,7 @@ pub struct CertificateStore {
     /// What `insert` added.
     memory: Current,
     /// What a directory or a key file holds.
-    files: Option<Watcher>,
+    pub(super) files: Option<Watcher>,
     /// What a signed store goes by.
     pub(super) guard: Option<Arc<Guard>>,
 }

@@ -36,7 +36,7 @@ use crate::error::{Error, Result};
 /// 1. an administrator who is trusted *now* has signed, as it is, whole;
 /// 2. no list in force revokes, whoever signed the certificate, and whichever administrator's list it is: **revocation wins**;
 /// 3. has at least the minimum serial that the list of its signer sets;
-/// 4. is not older than another certificate of the same key that this store has held since it was opened.
+/// 4. is not older than another certificate of the same key that this store has held, since it was opened and the other's signer trusted.
 ///
 /// A list is in force if its administrator signed it, it is the newest that was seen of him, and it has not run out. Each administrator has
 /// one list at most. A list named here is *required*: **while any of them is not in force, nobody is admitted**. A newer list is in force
@@ -180,17 +180,20 @@ impl Rules {
         self.claim(certificate).map(|_| ())
     }
 
+    /// Who signed, if he is believed.
+    fn signer(&self, signed: &Signed<'_>) -> Option<&VerifyKey> {
+        let mut known = self.administrators.iter();
+        let (key, _) = known.find(|(_, text)| text == signed.signer)?;
+        Some(key)
+    }
+
     /// What a certificate says of its signature, if a certificate that says so can count.
     fn claim<'a>(
         &self,
         certificate: &'a Certificate,
     ) -> Result<(Signed<'a>, &VerifyKey), SignatureProblem> {
         let signed = Signed::of(certificate)?;
-        let known = self
-            .administrators
-            .iter()
-            .find(|(_, text)| text == signed.signer);
-        let Some((signer, _)) = known else {
+        let Some(signer) = self.signer(&signed) else {
             return Err(match VerifyKey::parse(signed.signer) {
                 Ok(signer) => SignatureProblem::UnknownSigner { signer },
                 Err(_) => SignatureProblem::Malformed,
@@ -290,6 +293,11 @@ impl Guard {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Admits nobody until there are other rules.
+    pub(crate) fn close(&self) {
+        self.set_rules(Rules::default());
+    }
+
     pub(crate) fn set_rules(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
@@ -313,15 +321,27 @@ impl Guard {
         serials.max().unwrap_or(0)
     }
 
-    /// A key left, whose certificate was this one.
-    pub(crate) fn has_left(&self, key: PublicKey, kept: &Kept) {
-        let signed = kept.as_ref().and_then(|kept| Signed::of(kept).ok());
-        if let Some(signed) = signed {
-            if let Ok(signer) = VerifyKey::parse(signed.signer) {
-                let mut floors = self.floors();
-                floors.entry(signer).or_default().raise(key, signed.serial);
-            }
+    /// A key left, whose certificate was this one; or `next` takes its place.
+    pub(crate) fn has_left(&self, key: PublicKey, kept: &Kept, next: Option<&Kept>) {
+        let Some(old) = kept.as_ref().and_then(|kept| Signed::of(kept).ok()) else {
+            return;
+        };
+        let next = next.and_then(|next| Signed::of(next.as_ref()?).ok());
+        // A newer one of the same administrator says as much.
+        if next.is_some_and(|next| next.signer == old.signer && next.serial >= old.serial) {
+            return;
         }
+        if let Some(signer) = self.rules().signer(&old) {
+            let mut floors = self.floors();
+            floors.entry(*signer).or_default().raise(key, old.serial);
+        }
+    }
+
+    /// Forgets what was signed by those who are believed no more.
+    pub(crate) fn forget_others(&self, rules: &Rules) {
+        let believed =
+            |signer: &VerifyKey| rules.administrators.iter().any(|(key, _)| key == signer);
+        self.floors().retain(|signer, _| believed(signer));
     }
 
     /// Whether a certificate that was verified is admitted now.
@@ -364,9 +384,9 @@ impl Vet {
         held: Option<&Kept>,
     ) -> Result<(), SignatureProblem> {
         let serial = certificate.serial().unwrap_or(0);
-        let held = held.and_then(Option::as_ref);
-        let held = held.filter(|held| self.rules.admit_verified(held).is_ok());
-        let held = held.and_then(|held| held.serial()).unwrap_or(0);
+        let held = held.and_then(|held| Signed::of(held.as_ref()?).ok());
+        let held = held.filter(|held| self.rules.signer(held).is_some());
+        let held = held.map_or(0, |held| held.serial);
         let left = self
             .guard
             .newest_left(certificate.public_key(), &self.rules);
@@ -409,6 +429,7 @@ mod tests {
     use crate::security::directory::Layout;
     use crate::security::signing::SigningKey;
     use crate::security::store::CertificateStore;
+    use crate::security::watcher::Message;
     use crate::security::zpl;
 
     const DEADLINE: Duration = Duration::from_secs(20);
@@ -871,7 +892,10 @@ mod tests {
             fs::write(place.path("seen"), "nonsense").unwrap();
             place.open(remembering.clone());
             place.admits(&[]);
-            place.reports(&[("seen", "ironhouse-revocations-seen")]);
+            place.reports(&[
+                ("seen", "ironhouse-revocations-seen"),
+                ("seen", "nobody is admitted"),
+            ]);
             fs::remove_file(place.path("seen")).unwrap();
             place.admits(&[(1, "1-5")]);
             place.reports(&[]);
@@ -895,6 +919,11 @@ mod tests {
             );
             place.admits(&[]);
             fs::create_dir(place.path("gone")).unwrap();
+            let start = std::time::Instant::now();
+            while !place.path("gone/seen").exists() {
+                assert!(start.elapsed() < DEADLINE);
+                std::thread::sleep(Duration::from_millis(5));
+            }
             place.admits(&[]);
             place.reports(&[("a", "stolen")]);
             let seen = fs::read_to_string(place.path("gone/seen")).unwrap();
@@ -966,6 +995,29 @@ mod tests {
     }
 
     #[test]
+    fn newest_of_an_administrator_binds_though_another_has_signed_since() {
+        for kind in KINDS {
+            let mut place = Place::new(kind);
+            place.put("a", &signed(1, 1, 1));
+            place.open(place.trust(&[1, 2]));
+            place.put("b", &signed(1, 1, 2));
+            place.admits(&[(1, "1-2")]);
+            place.put("c", &signed(1, 2, 3));
+            place.admits(&[(1, "2-3")]);
+            place.remove("b");
+            place.store().set_trust(place.trust(&[1])).unwrap();
+            place.admits(&[]);
+            // Nor does a minimum that the newest falls below bring back an older one of somebody else.
+            place.put("a", &signed(1, 1, 4));
+            place.admits(&[(1, "1-4")]);
+            let minimum = RevocationList::new().with_minimum_serial(5);
+            place.list(1, 1, minimum);
+            place.store().set_trust(place.trust(&[-1, 2])).unwrap();
+            place.admits(&[]);
+        }
+    }
+
+    #[test]
     fn of_two_with_one_serial_the_first_by_path_counts_and_the_other_is_reported() {
         for kind in KINDS {
             let mut place = Place::new(kind);
@@ -984,6 +1036,32 @@ mod tests {
             place.admits(&[(1, "2-5")]);
             place.reports(&[("b", "not trusted")]);
         }
+    }
+
+    #[test]
+    fn fault_of_ours_closes_a_store_until_its_lists_are_read_anew() {
+        let mut place = Place::new((false, false));
+        place.put("a", &signed(1, 1, 5));
+        let path = place.path("list-1");
+        place.list(1, 1, RevocationList::new());
+        let old = fs::read(&path).unwrap();
+        place.list(1, 2, RevocationList::new());
+        place.open(place.trust(&[-1, 2]));
+        place.store().insert(signed(2, 2, 5)).unwrap();
+        place.admits(&[(1, "1-5"), (2, "2-5")]);
+        fs::write(&path, &old).unwrap();
+        place.store().sync(DEADLINE).unwrap();
+        // What was seen of lists is not forgotten: the old one counts no more than before.
+        let fault = Message::Inject(|_| panic!("on purpose"));
+        place.store().files.as_ref().unwrap().inject(fault);
+        place.admits(&[]);
+        place.list(1, 3, RevocationList::new());
+        place.admits(&[(1, "1-5"), (2, "2-5")]);
+        // The second time, for good.
+        let fault = Message::Inject(|_| panic!("on purpose"));
+        place.store().files.as_ref().unwrap().inject(fault);
+        assert!(place.store().sync(DEADLINE).is_err());
+        assert!(place.store().is_empty() && place.store().lookup(&key(2)).is_none());
     }
 
     #[test]
@@ -1158,6 +1236,7 @@ mod tests {
                             .filter(|at| of(*at)[0])
                             .map(|at| (at, of(at)[1]))
                             .collect();
+                        held.retain(|(_, by, _)| believed.contains_key(by));
                         let signs: Vec<i8> = believed
                             .iter()
                             .map(|(at, list)| if *list { -(*at as i8) } else { *at as i8 })
@@ -1193,9 +1272,7 @@ mod tests {
                 }
                 // What left is not replaced by anything older.
                 expected.retain(|n, (serial, _)| {
-                    held.iter().all(|(m, by, held)| {
-                        m != n || !believed.contains_key(by) || held <= serial
-                    })
+                    held.iter().all(|(m, _, held)| m != n || held <= serial)
                 });
                 held.extend(expected.iter().map(|(n, (serial, by))| (*n, *by, *serial)));
                 let roles: Vec<_> =

@@ -249,6 +249,9 @@ fn watch(
             return;
         }
         // Our own fault: admit nobody by files that nobody watches, and begin anew with the least that can fail.
+        if let Some(guard) = &shared.guard {
+            guard.close();
+        }
         shared.keys.replace(Arc::new(KeyMap::new()));
         if std::mem::replace(&mut poll, true) {
             return;

@@ -199,6 +199,13 @@ fn signed_client_enters_and_unsigned_tampered_and_foreign_ones_do_not() {
         place.is_refused(&reader);
         place.reports(&place.path("reader"), "does not match");
 
+        // Or is just replacing it, and has come half-way.
+        for end in [text.len() / 2, text.len() - 20] {
+            fs::write(place.path("reader"), &text[..end]).unwrap();
+            place.store.sync(SOON).unwrap();
+            place.is_refused(&reader);
+        }
+
         // Or puts a stranger's key under a signature.
         let stranger = SecretCertificate::generate().unwrap();
         let old = reader.public_key().to_string();

@@ -164,6 +164,7 @@ impl Tree {
             self.signed = Some(signed);
             return;
         }
+        guard.forget_others(&new);
         guard.set_rules(new);
         signed.renewed = true;
         if !open && std::mem::replace(&mut signed.open, false) {
@@ -198,11 +199,12 @@ impl Tree {
 
     /// Has what was seen of lists in its file.
     fn remember(&self, guard: &Guard, trust: &Trust) {
-        let kept = guard.memory().keep(trust.memory());
-        match kept {
-            Some((path, Ok(()))) => self.shared.clear_problem(&path),
-            Some((path, Err(error))) => self.shared.report(&path, error),
-            None => {}
+        let mut memory = guard.memory();
+        if let Some((path, kept)) = memory.keep(trust.memory()) {
+            let forgotten = (!memory.is_whole())
+                .then(|| Fault::new(None, RevocationProblem::Forgotten).at(&path));
+            let errors = kept.err().into_iter().chain(forgotten);
+            self.shared.report_all(&path, errors.collect());
         }
     }
 
@@ -323,10 +325,9 @@ impl Tree {
     /// Puts the keys of a key file in force.
     pub(super) fn replace_keys(&mut self, keys: Arc<KeyMap>) {
         if let Some(signed) = &self.signed {
-            let left = |key: &&_| keys.get(key).is_none();
-            for key in signed.latest.keys().filter(left) {
+            for key in signed.latest.keys() {
                 if let Some(kept) = signed.latest.get(key) {
-                    signed.guard.has_left(*key, kept);
+                    signed.guard.has_left(*key, kept, keys.get(key));
                 }
             }
         }
