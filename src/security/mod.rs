@@ -7,7 +7,6 @@ mod bulk;
 mod certificate;
 mod clock;
 mod connections;
-mod date;
 mod directory;
 mod endpoint;
 mod events;
