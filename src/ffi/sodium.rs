@@ -181,6 +181,8 @@ pub(crate) fn open_box(
         )
     };
     (rc == 0).then_some(message)
+}
+
 /// The Ed25519 pair of a seed: the key that verifies, the key that signs.
 pub(crate) fn signing_pair(
     seed: &[u8; VERIFY_KEY_BYTES],
@@ -365,6 +367,9 @@ mod tests {
             assert!(open_box(&sealed[..end], &nonce, &alice, &b).is_none());
         }
         assert!(seal_box(b"", &nonce, &[0; KEY_BYTES], &a).is_err());
+    }
+
+    #[test]
     fn signature_is_that_of_rfc_8032_and_holds_for_its_message_and_key_alone() {
         // Section 7.1, test 3.
         let (verify, signing) = signing_pair(&bytes(
