@@ -16,8 +16,8 @@ const HALF_LIVES: RangeInclusive<Duration> =
 
 /// When failed attempts lock out, and for how long.
 ///
-/// An attempt fails by a wrong password, a key without a certificate that admits it now, or a callback's refusal. Failures are counted for the peer's address, and
-/// for its user name at that address, its key, or its principal. Counts halve in each half-life. From the threshold on, further attempts are
+/// An attempt fails by a wrong password, a key without a certificate that admits it now, a principal that is not on the list, or a callback's
+/// refusal. Failures are counted for the peer's address, and for its user name at that address, its key, or its principal. Counts halve in each half-life. From the threshold on, further attempts are
 /// refused unseen ([`Reason::LockedOut`](super::Reason::LockedOut)) until half of the threshold is left, which takes one half-life: with status 300, after which libzmq's
 /// client comes back by itself, unless [`Policy::refusal_by`](super::Policy::refusal_by) says otherwise.
 ///

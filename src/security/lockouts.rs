@@ -422,6 +422,7 @@ pub(super) fn is_failure(reason: Reason) -> bool {
             | Reason::Expired
             | Reason::NotYetValid
             | Reason::Disabled
+            | Reason::UnknownPrincipal
             | Reason::CallbackRefused
     )
 }
@@ -431,6 +432,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::security::audit::Audit;
+    use crate::security::clock::{Clock, Source};
+    use crate::security::{CurvePolicy, GssapiPolicy};
 
     fn lockouts(lockout: Lockout) -> Lockouts {
         let limits = Limits::off().lockout(lockout.capacity(4096));
@@ -541,6 +545,32 @@ mod tests {
         }
         assert!(lockouts.refuses_at(&key("198.51.100.1", 1), 0));
         assert!(!lockouts.refuses_at(&key("192.0.2.1", 2), 0));
+    }
+
+    /// With a libzmq that lets in over GSSAPI whomever we refuse, a refusal would be a lie.
+    #[test]
+    fn what_memory_admits_without_a_secret_is_admitted_by_whomever_it_is() {
+        let lockouts = lockouts(Lockout::standard().by_address(1).by_credential(1));
+        let policy = Policy::new()
+            .null()
+            .curve(CurvePolicy::any_key())
+            .gssapi(GssapiPolicy::any_principal());
+        let audit = Arc::new(Audit::new());
+        let clock = Clock::new(Source::default(), Duration::ZERO, audit);
+        for credential in [
+            Credential::Null,
+            Credential::Curve(PublicKey::from_bytes([1; 32])),
+            Credential::Gssapi { principal: b"p@R" },
+        ] {
+            let peer = request("d", "192.0.2.1", credential);
+            lockouts.fails(&peer, 3, 0);
+            assert!(lockouts.refuses(&peer));
+            let judgement = lockouts.judge(&policy, &peer, &mut Reading::new(&clock), &mut ());
+            let Judgement::Decided(outcome) = judgement else {
+                panic!("memory decides");
+            };
+            assert_eq!(outcome.reason, Reason::Admitted);
+        }
     }
 
     #[test]
