@@ -29,7 +29,8 @@ const MAX_RUNNING: usize = 32;
 /// No probe takes longer, whatever its limit: so the clock cannot overflow.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How late an answer may be before it is not waited for: on a busy machine the thread itself may be.
+/// How late an answer may be before it is not waited for, and how long a name may take to resolve at the least: on a busy machine the
+/// thread itself may be late.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What a client's mechanism expects of its server, and can ask for.
@@ -125,8 +126,9 @@ pub(crate) enum Finding {
 #[derive(Debug)]
 pub(crate) struct Asked {
     finding: Receiver<Finding>,
-    /// Whether the host's name is resolved: nothing else can take longer than it may, but for an ipc endpoint whose backlog is full.
-    resolved: Arc<AtomicBool>,
+    /// Whether the system is resolving the host's name, which takes as long as it likes.
+    resolving: Arc<AtomicBool>,
+    since: Instant,
     until: Instant,
 }
 
@@ -139,7 +141,7 @@ impl Asked {
             Err(RecvTimeoutError::Timeout) => {}
         }
         let late = Instant::now().checked_duration_since(self.until)?;
-        if !self.resolved.load(Ordering::Relaxed) {
+        if self.resolving.load(Ordering::Relaxed) && self.since.elapsed() > GRACE {
             let reason = "the system gave no answer in time".into();
             return Some(Finding::Unresolved(reason));
         }
@@ -305,17 +307,19 @@ impl Question {
             return None;
         }
         let (tell, finding) = sync_channel(1);
-        let resolved = Arc::new(AtomicBool::new(false));
+        let resolving = Arc::new(AtomicBool::new(false));
+        let since = Instant::now();
         let asked = Asked {
             finding,
-            resolved: resolved.clone(),
-            until: Instant::now() + limit.min(LONGEST),
+            resolving: resolving.clone(),
+            since,
+            until: since + limit.min(LONGEST),
         };
         let deadline = asked.until;
         // A thread of ours has signals blocked: writing to a closed ipc connection raises one.
         os::spawn("ironhouse-probe", move || {
             let _turn = turn;
-            let _ = tell.send(self.find(deadline, &resolved));
+            let _ = tell.send(self.find(deadline, &resolving));
         })
         .ok()?;
         Some(asked)
@@ -329,11 +333,11 @@ impl Question {
         }
     }
 
-    fn find(&self, deadline: Instant, resolved: &AtomicBool) -> Finding {
-        let found = self.try_to_find(deadline, resolved);
+    fn find(&self, deadline: Instant, resolving: &AtomicBool) -> Finding {
+        let found = self.try_to_find(deadline, resolving);
         // A server may also have hung up for a reason of its own, and a wrong key is a hard word.
         match found {
-            Finding::Greeted(_, Answer::Unmet) => match self.try_to_find(deadline, resolved) {
+            Finding::Greeted(_, Answer::Unmet) => match self.try_to_find(deadline, resolving) {
                 again @ Finding::Greeted(..) => again,
                 _ => found,
             },
@@ -341,8 +345,8 @@ impl Question {
         }
     }
 
-    fn try_to_find(&self, deadline: Instant, resolved: &AtomicBool) -> Finding {
-        let mut line = match self.target.connect(deadline, resolved) {
+    fn try_to_find(&self, deadline: Instant, resolving: &AtomicBool) -> Finding {
+        let mut line = match self.target.connect(deadline, resolving) {
             Ok(line) => line,
             Err(finding) => return finding,
         };
@@ -414,5 +418,37 @@ impl Question {
                 _ => Answer::Unmet,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of a probe that was asked so long ago and has not answered.
+    fn late(resolving: bool, since: Duration, late: Duration) -> Option<Finding> {
+        let (tell, finding) = sync_channel(1);
+        let now = Instant::now();
+        let asked = Asked {
+            finding,
+            resolving: Arc::new(AtomicBool::new(resolving)),
+            since: now.checked_sub(since).unwrap(),
+            until: now.checked_sub(late).unwrap(),
+        };
+        let found = asked.poll(Duration::ZERO);
+        drop(tell);
+        found
+    }
+
+    #[test]
+    fn a_name_is_blamed_only_where_it_was_waited_for() {
+        let (short, long) = (Duration::from_millis(1), 2 * GRACE);
+        assert_eq!(late(true, short, short), None);
+        assert_eq!(late(false, long, short), None);
+        assert!(matches!(
+            late(true, long, short),
+            Some(Finding::Unresolved(_))
+        ));
+        assert_eq!(late(false, long, long), Some(Finding::Unreachable(None)));
     }
 }

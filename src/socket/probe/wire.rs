@@ -54,11 +54,11 @@ pub(crate) fn tcp_address(address: &str) -> Option<(&str, u16)> {
 }
 
 impl Target {
-    /// Connects; `resolved` tells as soon as there is no name to wait for.
+    /// Connects; `resolving` tells while it waits for the host's name.
     pub(super) fn connect(
         &self,
         deadline: Instant,
-        resolved: &AtomicBool,
+        resolving: &AtomicBool,
     ) -> Result<Line, Finding> {
         let failed = |error: io::Error| {
             let silent = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
@@ -67,17 +67,16 @@ impl Target {
         };
         let wire = match self {
             Self::Tcp { host, port, ipv6 } => {
-                let address = resolve(host, *port, *ipv6).map_err(Finding::Unresolved)?;
-                resolved.store(true, Ordering::Relaxed);
+                resolving.store(true, Ordering::Relaxed);
+                let address = resolve(host, *port, *ipv6);
+                resolving.store(false, Ordering::Relaxed);
+                let address = address.map_err(Finding::Unresolved)?;
                 let left = left(deadline).ok_or(Finding::Unreachable(None))?;
                 TcpStream::connect_timeout(&address, left)
                     .map(Wire::Tcp)
                     .map_err(failed)
             }
-            Self::Ipc(name) => {
-                resolved.store(true, Ordering::Relaxed);
-                connect_ipc(name).map(Wire::Ipc).map_err(failed)
-            }
+            Self::Ipc(name) => connect_ipc(name).map(Wire::Ipc).map_err(failed),
         };
         Ok(Line {
             wire: wire?,
