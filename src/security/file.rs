@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::ffi::dir::{self, Dir};
 use crate::ffi::sodium;
+use crate::security::config::ConfigProblem;
 use crate::security::endpoint::EndpointProblem;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
@@ -160,6 +161,9 @@ pub enum FileProblem {
         /// The limit.
         limit: usize,
     },
+    /// A configuration that cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigProblem),
     /// A hashed password that cannot be checked.
     #[error(transparent)]
     PasswordHash(#[from] HashProblem),

@@ -44,6 +44,8 @@ pub(crate) struct Handler {
     /// Closing it is the word to stop: a host's `zmq_ctx_term` would wait for an open 0MQ socket on our side.
     stop: Option<UnixStream>,
     thread: Option<os::Thread>,
+    /// What ends with it.
+    companion: Mutex<Option<Box<dyn Send>>>,
 }
 
 /// What the handler's owners and its thread share.
@@ -192,11 +194,21 @@ impl Handler {
             context: context.clone(),
             stop: Some(stop),
             thread: Some(thread),
+            companion: Mutex::default(),
         })
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Keeps something as long as the handler runs.
+    pub(super) fn keep(&self, companion: impl Send + 'static) {
+        let mut kept = self
+            .companion
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(Box::new(companion));
     }
 
     pub(crate) fn context(&self) -> &Context {
@@ -299,6 +311,24 @@ impl Shared {
             domains, gssapi, ..
         } = &mut *policies;
         gssapi.hold(name, domains.get(name).map_or(&Policy::new(), |p| p))
+    }
+
+    /// The policies of all these domains and of the fallback, in one step.
+    pub(super) fn configure(&self, domains: Vec<(Arc<str>, Policy)>, fallback: Option<Policy>) {
+        let replaced = self.change(|policies| {
+            let mut replaced = Vec::new();
+            for (name, policy) in domains {
+                self.follow(&policy);
+                replaced.push(policies.domains.insert(name, Arc::new(policy)));
+            }
+            let fallback = fallback.map(|policy| {
+                self.follow(&policy);
+                Arc::new(policy)
+            });
+            replaced.push(std::mem::replace(&mut policies.fallback, fallback));
+            replaced
+        });
+        drop(replaced);
     }
 
     pub(crate) fn revoke(&self, key: PublicKey) {

@@ -10,6 +10,7 @@
 mod abuse;
 mod authenticator;
 mod common;
+mod config;
 mod czmq_scenarios;
 mod examples;
 mod gssapi;
