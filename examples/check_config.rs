@@ -4,12 +4,13 @@
 //! cargo run --example check_config /etc/pumps/ironhouse.toml
 //! ```
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ironhouse::security::Config;
 
 fn main() -> ExitCode {
-    let Some(path) = std::env::args_os().nth(1) else {
+    let Some(path) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("usage: check_config FILE");
         return ExitCode::from(2);
     };

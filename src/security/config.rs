@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use schema::ConfigProblem;
 
 pub(crate) use load::Content;
+#[cfg(any(test, fuzzing))]
+pub(crate) use load::{Curve, Rules};
 
 use load::{Named, StorePlace};
 use watch::{Following, State};

@@ -30,6 +30,7 @@ mod pins;
 mod policy;
 mod revoke;
 mod rotation;
+mod secret_source;
 mod secrets;
 mod shutdown;
 mod socket;
