@@ -79,7 +79,7 @@ impl Config {
     /// Starts the authenticator of `context`, which follows the file from now on.
     ///
     /// # Errors
-    /// As [`Authenticator::start`]; [`Error::File`] with the line of the file that names a password file which cannot be used.
+    /// As [`Authenticator::start`]; [`Error::GssapiRefusal`] for a domain that this libzmq could not refuse by; [`Error::File`] with the line of the file that names a password file which cannot be used.
     pub fn start(&self, context: &Context) -> Result<ConfiguredAuthenticator> {
         let settings = &self.content.settings;
         let authenticator = Authenticator::builder(context)
@@ -87,6 +87,7 @@ impl Config {
             .callback_threads(settings.threads)
             .clock_skew(settings.skew)
             .revocation(settings.scope)
+            .limits(settings.limits)
             .start()?;
         let shared = authenticator.handler().shared();
         let state = State::start(self, Arc::downgrade(shared)).map_err(first)?;

@@ -223,6 +223,7 @@ fn admits_no_more(one: &Rules, other: &Rules) -> bool {
         && one.deny == other.deny
         && (!one.null || other.null)
         && (one.plain.is_none() || one.plain == other.plain)
+        && (one.gssapi.is_none() || one.gssapi == other.gssapi)
         && match (&one.curve, &other.curve) {
             (None, _) | (_, Some(Curve::Any)) => true,
             (Some(Curve::Stores(one)), Some(Curve::Stores(other))) => {

@@ -314,21 +314,36 @@ impl Shared {
     }
 
     /// The policies of all these domains and of the fallback, in one step.
-    pub(super) fn configure(&self, domains: Vec<(Arc<str>, Policy)>, fallback: Option<Policy>) {
-        let replaced = self.change(|policies| {
-            let mut replaced = Vec::new();
-            for (name, policy) in domains {
-                self.follow(&policy);
-                replaced.push(policies.domains.insert(name, Arc::new(policy)));
+    ///
+    /// # Errors
+    /// [`Error::GssapiRefusal`] for a policy that this libzmq would not carry out; nothing has changed then.
+    pub(super) fn configure(
+        &self,
+        domains: Vec<(Arc<str>, Policy)>,
+        fallback: Option<Policy>,
+    ) -> Result<()> {
+        let mut domains: Vec<_> = domains
+            .into_iter()
+            .map(|(name, policy)| (name, Arc::new(policy)))
+            .collect();
+        let mut fallback = fallback.map(Arc::new);
+        // What is replaced, or refused, is dropped without the lock, as in `replace`.
+        self.change(|policies| {
+            let mut all = domains.iter();
+            all.try_for_each(|(name, policy)| policies.gssapi.check(Some(name), policy))?;
+            if let Some(policy) = &fallback {
+                policies.gssapi.check(None, policy)?;
+                self.follow(policy);
             }
-            let fallback = fallback.map(|policy| {
-                self.follow(&policy);
-                Arc::new(policy)
-            });
-            replaced.push(std::mem::replace(&mut policies.fallback, fallback));
-            replaced
-        });
-        drop(replaced);
+            for (name, policy) in &mut domains {
+                self.follow(policy);
+                if let Some(before) = policies.domains.insert(name.clone(), policy.clone()) {
+                    *policy = before;
+                }
+            }
+            std::mem::swap(&mut policies.fallback, &mut fallback);
+            Ok(())
+        })
     }
 
     pub(crate) fn revoke(&self, key: PublicKey) {

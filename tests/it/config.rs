@@ -175,7 +175,7 @@ fn bad_file_changes_nothing_and_is_told_with_path_line_and_reason() {
         let path = house.path.display().to_string();
         house.replace("[domain.a]\ndeny = []\nnul = true\n[domain.b]\nnull = true\n");
         let wanted = format!(
-            "{path}:1: [domain.a] takes no mechanism: give `null = true`, `plain` or `curve`; to shut a domain, remove its table"
+            "{path}:1: [domain.a] takes no mechanism: give `null = true`, `plain`, `curve` or `gssapi`; to shut a domain, remove its table"
         );
         assert_eq!(
             house.told(),
@@ -371,5 +371,57 @@ fn file_is_followed_as_long_as_a_domain_remains() {
         drop(domain);
         // The authenticator has ended, and all that belongs to it.
         assert_eq!(events.next(Some(SOON)), None);
+    });
+}
+
+#[test]
+fn policy_that_libzmq_would_not_carry_out_refuses_the_file() {
+    within(SOON, || {
+        let house = House::new("[domain.a]\ngssapi = \"any\"\n");
+        let ada = Credential::Gssapi {
+            principal: b"ada@EXAMPLE.ORG",
+        };
+        let bob = Credential::Gssapi {
+            principal: b"bob@EXAMPLE.ORG",
+        };
+        assert_eq!(house.verdict("a", "127.0.0.1", ada), Reason::Admitted);
+        house.replace("[domain.a]\ngssapi = [\"ada@EXAMPLE.ORG\"]\n[domain.b]\nnull = true\n");
+        match house.house.reload() {
+            // libzmq up to 4.3.5.
+            Err(error) => {
+                assert!(
+                    error
+                        .to_string()
+                        .contains("could refuse a peer over GSSAPI")
+                );
+                assert_eq!(house.verdict("a", "127.0.0.1", bob), Reason::Admitted);
+                assert_eq!(house.null("b", "127.0.0.1"), Reason::UnknownDomain);
+            }
+            Ok(()) => {
+                assert_eq!(house.verdict("a", "127.0.0.1", ada), Reason::Admitted);
+                assert_ne!(house.verdict("a", "127.0.0.1", bob), Reason::Admitted);
+            }
+        }
+    });
+}
+
+#[test]
+fn change_of_limits_needs_a_restart() {
+    within(SOON, || {
+        let house = House::prepared(
+            "[limits]\nlockout = { by-address = 2, half-life = \"1h\" }\n[domain.a]\nplain = \"passwords\"\n",
+            |folder| {
+                let path = folder.join("passwords");
+                fs::write(&path, "ada=secret\n").unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            },
+        );
+        house.replace("[domain.a]\nplain = \"passwords\"\n");
+        house.house.reload().unwrap();
+        let problems = house.problems();
+        assert!(
+            problems.len() == 1 && problems[0].contains("`limits` cannot change while"),
+            "{problems:?}"
+        );
     });
 }

@@ -13,6 +13,8 @@ use crate::security::address::AddressRule;
 use crate::security::authenticator::{DEADLINE, THREADS, is_domain};
 use crate::security::clock;
 use crate::security::file::{Fault, FileProblem};
+use crate::security::limits::Limits;
+use crate::security::lockout::Lockout;
 use crate::security::policy::{Refusal, Rule};
 use crate::security::revoke::RevocationScope;
 
@@ -22,6 +24,8 @@ const MAX_FAULTS: usize = 100;
 const MAX_DEADLINE: Duration = Duration::from_secs(3600);
 /// Beyond, dates in certificates would mean little.
 const MAX_SKEW: Duration = Duration::from_secs(24 * 3600);
+/// Beyond, a lock-out is a ban.
+const MAX_HALF_LIFE: Duration = Duration::from_secs(30 * 86_400);
 /// Most threads for callbacks.
 const MAX_THREADS: usize = 1024;
 
@@ -40,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) skew: Duration,
     pub(crate) scope: RevocationScope,
+    pub(crate) limits: Limits,
     /// The lines of those that the file sets.
     lines: HashMap<&'static str, u32>,
 }
@@ -52,7 +57,15 @@ pub(crate) struct Rules {
     pub(crate) null: bool,
     pub(crate) plain: Option<Named<PathBuf>>,
     pub(crate) curve: Option<Curve>,
+    pub(crate) gssapi: Option<Gssapi>,
     pub(crate) refusals: Vec<(Rule, Refusal)>,
+}
+
+/// Which principals GSSAPI admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Gssapi {
+    Any,
+    Principals(Vec<String>),
 }
 
 /// Whom CURVE admits.
@@ -99,6 +112,7 @@ impl Default for Settings {
             threads: THREADS,
             skew: clock::SKEW,
             scope: RevocationScope::default(),
+            limits: Limits::off(),
             lines: HashMap::new(),
         }
     }
@@ -121,6 +135,7 @@ impl Settings {
             ("callback-threads", self.threads == wanted.threads),
             ("clock-skew", self.skew == wanted.skew),
             ("revocation", self.scope == wanted.scope),
+            ("limits", self.limits == wanted.limits),
         ]
         .into_iter()
         .filter(|(_, same)| !same)
@@ -258,6 +273,11 @@ impl<'a> Reader<'a> {
         if let Some(table) = self.table(&file, "authenticator", "[authenticator]") {
             content.settings = self.settings(&table);
         }
+        if let Some(table) = self.table(&file, "limits", "[limits]") {
+            let line = self.line(table.at);
+            content.settings.lines.insert("limits", line);
+            content.settings.limits = self.limits(&table);
+        }
         if let Some(table) = self.table(&file, "fallback", "[fallback]") {
             content.fallback = Some(self.rules(&table));
         }
@@ -323,18 +343,8 @@ impl<'a> Reader<'a> {
         if let Some(skew) = self.duration(table, "clock-skew", MAX_SKEW) {
             settings.skew = skew;
         }
-        if let Some(value) = table.get("callback-threads") {
-            let wanted = "a whole number from 1 to 1024";
-            match value.value.as_integer() {
-                Some(number) => match usize::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(threads @ 1..=MAX_THREADS) => settings.threads = threads,
-                    _ => self.blame(
-                        value.at,
-                        ConfigProblem::value(value.key, format!("takes {wanted}")),
-                    ),
-                },
-                None => self.wrong_type(value.key, wanted, value.at, value.value),
-            }
+        if let Some(threads) = self.number(table, "callback-threads", MAX_THREADS) {
+            settings.threads = threads;
         }
         let scopes = [
             ("address", RevocationScope::Address),
@@ -350,6 +360,129 @@ impl<'a> Reader<'a> {
             settings.scope = scope;
         }
         settings
+    }
+
+    fn limits(&mut self, table: &Table<'_, '_>) -> Limits {
+        self.known(table, &schema::LIMITS);
+        let presets = [
+            ("off", Limits::off()),
+            ("standard", Limits::standard()),
+            ("behind-nat", Limits::behind_nat()),
+        ];
+        let wanted = "\"off\", \"standard\" or \"behind-nat\"";
+        let preset = self.choice(table, "preset", wanted, &presets);
+        let mut limits = preset.unwrap_or_default();
+        type Set = fn(Limits, usize) -> Limits;
+        let numbers: [(&'static str, Set); 7] = [
+            ("connections", |it, most| it.connections(most)),
+            ("connections-per-address", |it, most| {
+                it.connections_per_address(most)
+            }),
+            ("half-open", |it, most| it.half_open(most)),
+            ("half-open-per-address", |it, most| {
+                it.half_open_per_address(most)
+            }),
+            ("requests", |it, most| it.requests(most)),
+            ("requests-per-address", |it, most| {
+                it.requests_per_address(most)
+            }),
+            ("threads-per-address", |it, most| {
+                it.threads_per_address(most)
+            }),
+        ];
+        for (key, set) in numbers {
+            if let Some(most) = self.number(table, key, 1_000_000_000) {
+                limits = set(limits, most);
+            }
+        }
+        if let Some(bits) = self.number(table, "ipv4-prefix", 32) {
+            limits = limits.ipv4_prefix(u8::try_from(bits).unwrap_or(32));
+        }
+        if let Some(bits) = self.number(table, "ipv6-prefix", 128) {
+            limits = limits.ipv6_prefix(u8::try_from(bits).unwrap_or(128));
+        }
+        match table.get("lockout") {
+            Some(Value {
+                value: DeValue::Table(entries),
+                at,
+                ..
+            }) => {
+                let name = "[limits.lockout]".into();
+                let lockout = self.lockout(&Table { entries, name, at });
+                limits = limits.lockout(lockout);
+            }
+            Some(Value {
+                value: DeValue::Boolean(false),
+                ..
+            }) => limits = limits.lockout(None),
+            Some(value) => self.wrong_type("lockout", "false or a table", value.at, value.value),
+            None => {}
+        }
+        if let Err(error) = limits.check() {
+            self.blame(table.at, ConfigProblem::value("limits", error.to_string()));
+        }
+        limits
+    }
+
+    fn lockout(&mut self, table: &Table<'_, '_>) -> Lockout {
+        self.known(table, &schema::LOCKOUT);
+        let mut lockout = Lockout::standard();
+        type Set = fn(Lockout, Option<u32>) -> Lockout;
+        let counts: [(&'static str, Set); 2] = [
+            ("by-address", |it, most| it.by_address(most)),
+            ("by-credential", |it, most| it.by_credential(most)),
+        ];
+        for (key, set) in counts {
+            if table
+                .get(key)
+                .is_some_and(|value| value.value.as_bool() == Some(false))
+            {
+                lockout = set(lockout, None);
+            } else if let Some(most) = self.number(table, key, 100_000) {
+                lockout = set(lockout, u32::try_from(most).ok());
+            }
+        }
+        if let Some(half_life) = self.duration(table, "half-life", MAX_HALF_LIFE) {
+            lockout = lockout.half_life(half_life);
+        }
+        if let Some(subjects) = self.number(table, "capacity", 1 << 26) {
+            lockout = lockout.capacity(subjects);
+        }
+        lockout
+    }
+
+    fn gssapi(&mut self, table: &Table<'_, '_>) -> Option<Gssapi> {
+        let wanted = "\"any\", or an array of principals such as \"ada@EXAMPLE.ORG\"";
+        let value = table.get("gssapi")?;
+        let DeValue::Array(array) = value.value else {
+            match value.value {
+                DeValue::String(text) if text == "any" => return Some(Gssapi::Any),
+                DeValue::String(_) => {
+                    self.blame(
+                        value.at,
+                        ConfigProblem::value("gssapi", format!("takes {wanted}")),
+                    );
+                }
+                other => self.wrong_type("gssapi", wanted, value.at, other),
+            }
+            return None;
+        };
+        let mut principals = Vec::new();
+        for value in array {
+            match value.get_ref() {
+                DeValue::String(text) if !text.is_empty() => principals.push(text.to_string()),
+                DeValue::String(_) => self.blame(
+                    value.span().start,
+                    ConfigProblem::value("gssapi", "a principal is not empty"),
+                ),
+                other => self.wrong_type("gssapi", wanted, value.span().start, other),
+            }
+        }
+        if array.is_empty() {
+            let reason = "an empty list admits nobody: leave it out to say so";
+            self.blame(value.at, ConfigProblem::value("gssapi", reason));
+        }
+        Some(Gssapi::Principals(principals))
     }
 
     fn rules(&mut self, table: &Table<'_, '_>) -> Rules {
@@ -373,9 +506,10 @@ impl<'a> Reader<'a> {
         }
         rules.plain = self.path(table, "plain");
         rules.curve = self.curve(table);
+        rules.gssapi = self.gssapi(table);
         rules.refusals = self.refusals(table);
         self.order(table);
-        let doors = ["plain", "curve"]
+        let doors = ["plain", "curve", "gssapi"]
             .iter()
             .any(|key| table.get(key).is_some());
         if !rules.null && !doors {
@@ -388,7 +522,7 @@ impl<'a> Reader<'a> {
     /// Of a file that is cut off the beginning remains. So what narrows a door must stand before it: then every beginning of a good
     /// file admits nobody whom the whole refuses.
     fn order(&mut self, table: &Table<'_, '_>) {
-        let mechanisms = ["null", "plain", "curve"]
+        let mechanisms = ["null", "plain", "curve", "gssapi"]
             .into_iter()
             .filter_map(|key| table.get(key));
         let Some(first) = mechanisms.min_by_key(|value| value.key_at) else {
@@ -493,6 +627,7 @@ impl<'a> Reader<'a> {
             ("deny-list", Rule::DenyList),
             ("allow-list", Rule::AllowList),
             ("mechanism", Rule::Mechanism),
+            ("lock-out", Rule::LockOut),
             ("credential", Rule::Credential),
         ];
         match table.get("refusal") {
@@ -527,7 +662,11 @@ impl<'a> Reader<'a> {
             }
             _ => self
                 .choice(table, "refusal", wanted, &kinds)
-                .map(|refusal| rules.map(|(_, rule)| (rule, refusal)).to_vec())
+                .map(|refusal| {
+                    let rules = rules.into_iter().map(|(_, rule)| (rule, refusal));
+                    // As for `Policy::refusal`: a lock-out passes.
+                    rules.filter(|(rule, _)| *rule != Rule::LockOut).collect()
+                })
                 .unwrap_or_default(),
         }
     }
@@ -607,6 +746,22 @@ impl<'a> Reader<'a> {
             what: self.base.join(text),
             line: self.line(at),
         })
+    }
+
+    /// A whole number from 1 on.
+    fn number(&mut self, table: &Table<'_, '_>, key: &'static str, most: usize) -> Option<usize> {
+        let value = table.get(key)?;
+        let Some(number) = value.value.as_integer() else {
+            self.wrong_type(key, "a whole number", value.at, value.value);
+            return None;
+        };
+        let number = usize::from_str_radix(number.as_str(), number.radix()).ok();
+        let number = number.filter(|number| (1..=most).contains(number));
+        if number.is_none() {
+            let reason = format!("takes a whole number from 1 to {most}");
+            self.blame(value.at, ConfigProblem::value(key, reason));
+        }
+        number
     }
 
     fn duration(
@@ -753,6 +908,21 @@ mod tests {
         };
         let settings = with_defaults("[authenticator]");
         assert!(settings.lines().count() == 4, "{settings}");
+        let (limits, lockout) = (with_defaults("[limits]"), with_defaults("[limits.lockout]"));
+        let open = "[domain.d]\nnull = true\n";
+        let locked = |text: &str| parse(&format!("{open}{text}")).unwrap().settings.limits;
+        assert_eq!(locked(&format!("[limits]\n{limits}")), Limits::off());
+        assert_eq!(
+            locked(&format!("[limits.lockout]\n{lockout}")),
+            Limits::off().lockout(Lockout::standard())
+        );
+        let preset =
+            "[limits]\npreset = \"behind-nat\"\nrequests = 5000\nlockout.by-address = false\n";
+        let lockout = Lockout::standard().by_address(None);
+        assert_eq!(
+            locked(preset),
+            Limits::behind_nat().requests(5000).lockout(lockout)
+        );
         let policy = with_defaults("[domain.NAME] and [fallback]");
         let refusal = with_defaults("[domain.NAME.refusal]");
         let written = format!("[authenticator]\n{settings}[domain.d]\n{policy}curve = \"any\"\n");
@@ -766,6 +936,8 @@ mod tests {
         .unwrap();
         for content in [&written, &left_out, &by_rule] {
             let mut rules = content.domains["d"].clone();
+            let lock_out = (Rule::LockOut, Refusal::Retry);
+            rules.refusals.retain(|refusal| *refusal != lock_out);
             // As `Policy::refusal_by` would have it anyway.
             assert!(
                 rules
@@ -776,7 +948,7 @@ mod tests {
             rules.refusals.clear();
             assert_eq!(rules, left_out.domains["d"]);
         }
-        assert_eq!(by_rule.domains["d"].refusals.len(), 4);
+        assert_eq!(by_rule.domains["d"].refusals.len(), 5);
     }
 
     #[test]
@@ -790,6 +962,7 @@ mod tests {
             deny: vec!["10.0.0.66".parse().unwrap()],
             null: false,
             plain: None,
+            gssapi: None,
             curve: Some(Curve::Stores(vec![
                 named(StorePlace::Directory("/base/clients".into()), 7),
                 named(StorePlace::Keyfile("/base/visitors.keys".into()), 7),
@@ -817,6 +990,12 @@ mod tests {
                     "the file" => format!("{name} = {date}\n"),
                     "[authenticator]" => {
                         format!("[domain.d]\nnull = true\n[authenticator]\n{name} = {date}\n")
+                    }
+                    "[limits]" => {
+                        format!("[domain.d]\nnull = true\n[limits]\n{name} = {date}\n")
+                    }
+                    "[limits.lockout]" => {
+                        format!("[domain.d]\nnull = true\n[limits.lockout]\n{name} = {date}\n")
                     }
                     "[domain.NAME] and [fallback]" => format!("[domain.d]\n{name} = {date}\n"),
                     "[domain.NAME.curve]" => format!("[domain.d.curve]\n{name} = {date}\n"),
@@ -862,7 +1041,7 @@ mod tests {
             (
                 "[domain.d]\n",
                 1,
-                "[domain.d] takes no mechanism: give `null = true`, `plain` or `curve`; to shut a domain, remove its table",
+                "[domain.d] takes no mechanism: give `null = true`, `plain`, `curve` or `gssapi`; to shut a domain, remove its table",
             ),
             (
                 "[domain.d]\nnull = false\n",
@@ -982,7 +1161,7 @@ mod tests {
             (
                 "[domain.d]\nnull = true\n[limit]\n",
                 3,
-                "unknown key \"limit\" in the file: it takes `authenticator`, `fallback`, `domain`",
+                "unknown key \"limit\" in the file: did you mean `limits`?",
             ),
             (
                 "[domain.d]\nnull = true\nalow = [\"::1\"]\n",
@@ -1033,6 +1212,7 @@ mod tests {
             "null = true\n",
             "plain = \"passwords\"\n",
             "curve = \"any\"\nrefusal = \"retry\"\n",
+            "gssapi = [\"ada@X\", \"bob@X\"]\ncurve = \"any\"\n",
             "plain = \"p\"\ncurve.stores = [\n{ directory = \"a\" },\n{ keyfile = \"b\" },\n]\n",
             "null = true\n[[@.curve.stores]]\ndirectory = \"a\"\n[[@.curve.stores]]\nkeyfile = \"b\"\n",
         ]);

@@ -34,6 +34,7 @@ pub(crate) const FILE: Section = Section {
     title: "the file",
     keys: &[
         key("authenticator", "table", ""),
+        key("limits", "table", ""),
         key("fallback", "table", ""),
         key("domain", "tables", ""),
     ],
@@ -49,6 +50,33 @@ pub(crate) const AUTHENTICATOR: Section = Section {
     ],
 };
 
+pub(crate) const LIMITS: Section = Section {
+    title: "[limits]",
+    keys: &[
+        key("preset", "string", "\"off\""),
+        key("connections", "integer", ""),
+        key("connections-per-address", "integer", ""),
+        key("half-open", "integer", ""),
+        key("half-open-per-address", "integer", ""),
+        key("requests", "integer", "10000"),
+        key("requests-per-address", "integer", ""),
+        key("threads-per-address", "integer", ""),
+        key("ipv4-prefix", "integer", "32"),
+        key("ipv6-prefix", "integer", "64"),
+        key("lockout", "false or table", "false"),
+    ],
+};
+
+pub(crate) const LOCKOUT: Section = Section {
+    title: "[limits.lockout]",
+    keys: &[
+        key("by-address", "integer or false", "20"),
+        key("by-credential", "integer or false", "10"),
+        key("half-life", "duration", "\"10m\""),
+        key("capacity", "integer", "1048576"),
+    ],
+};
+
 pub(crate) const POLICY: Section = Section {
     title: "[domain.NAME] and [fallback]",
     keys: &[
@@ -57,6 +85,7 @@ pub(crate) const POLICY: Section = Section {
         key("null", "boolean", "false"),
         key("plain", "path", ""),
         key("curve", "\"any\" or table", ""),
+        key("gssapi", "\"any\" or array of strings", ""),
         key("refusal", "string or table", "\"final\""),
     ],
 };
@@ -77,13 +106,22 @@ pub(crate) const REFUSAL: Section = Section {
         key("deny-list", "string", "\"final\""),
         key("allow-list", "string", "\"final\""),
         key("mechanism", "string", "\"final\""),
+        key("lock-out", "string", "\"retry\""),
         key("credential", "string", "\"final\""),
     ],
 };
 
 /// All tables.
-pub(crate) const SECTIONS: [&Section; 6] =
-    [&FILE, &AUTHENTICATOR, &POLICY, &CURVE, &STORE, &REFUSAL];
+pub(crate) const SECTIONS: [&Section; 8] = [
+    &FILE,
+    &AUTHENTICATOR,
+    &LIMITS,
+    &LOCKOUT,
+    &POLICY,
+    &CURVE,
+    &STORE,
+    &REFUSAL,
+];
 
 /// Why `ironhouse.toml` cannot be used, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +170,7 @@ pub enum ConfigProblem {
     },
     /// A policy that admits nobody.
     #[error(
-        "{table} takes no mechanism: give `null = true`, `plain` or `curve`; to shut a domain, remove its table"
+        "{table} takes no mechanism: give `null = true`, `plain`, `curve` or `gssapi`; to shut a domain, remove its table"
     )]
     NoMechanism {
         /// The table.

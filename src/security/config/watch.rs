@@ -7,12 +7,13 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::load::{Content, Curve, Rules, Settings, StorePlace};
+use super::load::{Content, Curve, Gssapi, Rules, Settings, StorePlace};
 use super::{Config, ConfigProblem, first, named};
 use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::security::audit::AuditEvent;
 use crate::security::file::{Fault, Stamp};
+use crate::security::gssapi::GssapiPolicy;
 use crate::security::handler::Shared;
 use crate::security::passwords::PasswordFile;
 use crate::security::policy::{CurvePolicy, Policy};
@@ -195,7 +196,9 @@ impl State {
                 .map(|(name, rules)| (name.clone(), opened.policy(rules))),
         );
         let fallback = content.fallback.as_ref().map(|rules| opened.policy(rules));
-        handler.configure(domains, fallback);
+        handler
+            .configure(domains, fallback)
+            .map_err(|error| vec![error])?;
         self.domains.extend(content.domains.keys().cloned());
         // Only now: nothing uses any more what is closed by this.
         self.named = opened;
@@ -235,6 +238,15 @@ fn copy(error: &Error) -> Error {
                 || std::io::Error::new(source.kind(), source.to_string()),
                 std::io::Error::from_raw_os_error,
             ),
+        },
+        Error::GssapiRefusal {
+            policy,
+            rule,
+            libzmq,
+        } => Error::GssapiRefusal {
+            policy: policy.clone(),
+            rule,
+            libzmq: *libzmq,
         },
         other => Error::Os {
             call: "ironhouse.toml",
@@ -323,6 +335,13 @@ impl Opened {
                     .iter()
                     .filter_map(|place| self.stores.get(&place.what));
                 policy.curve(CurvePolicy::stores(stores.cloned()))
+            }
+        };
+        policy = match &rules.gssapi {
+            None => policy,
+            Some(Gssapi::Any) => policy.gssapi(GssapiPolicy::any_principal()),
+            Some(Gssapi::Principals(names)) => {
+                policy.gssapi(GssapiPolicy::principals(names.iter().cloned()))
             }
         };
         for (rule, refusal) in &rules.refusals {
