@@ -567,7 +567,7 @@ mod tests {
     #[test]
     fn every_kept_input_keeps_the_promises() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, Target); 9] = [
+        let targets: [(&str, Target); 10] = [
             ("zpl", super::zpl),
             ("keyfile", super::keyfile),
             ("pins", super::pins),
