@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::security::{FileProblem, KeyProblem, SignatureProblem, ZapProblem};
+use crate::security::{
+    FileProblem, KeyProblem, SecretProblem, SecretSource, SignatureProblem, ZapProblem,
+};
 use crate::socket::{Capability, HandshakeProblem};
 
 /// What every fallible function of this library returns.
@@ -130,6 +132,14 @@ pub enum Error {
         endpoint: String,
         /// The file that was asked, if it was one.
         path: Option<PathBuf>,
+    },
+    /// A secret that cannot be had from where it should be.
+    #[error("{from}: {problem}")]
+    Secret {
+        /// Where it should be.
+        from: SecretSource,
+        /// Why it cannot be had, and how to mend it.
+        problem: SecretProblem,
     },
     /// A ZAP message that breaks RFC 27.
     #[error(transparent)]

@@ -157,6 +157,35 @@ impl Identity {
     }
 }
 
+/// Why a descriptor is not taken over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// No descriptor has this number.
+    Closed,
+    /// It was opened by this process.
+    NotInherited,
+}
+
+/// Takes over a descriptor that the process was started with: it is closed when the result is dropped, and not inherited further.
+///
+/// Left alone is one with close-on-exec. It cannot have come with the program, and so belongs to somebody in this process: Rust's
+/// standard library and libzmq open all theirs so.
+pub(crate) fn take_inherited(number: RawFd) -> Result<OwnedFd, NotTaken> {
+    // SAFETY: fcntl takes any number; for one that is not open it answers EBADF.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags == -1 {
+        return Err(NotTaken::Closed);
+    }
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(NotTaken::NotInherited);
+    }
+    // SAFETY: as above; no memory is touched.
+    unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) };
+    // SAFETY: open, as was seen, and inherited: nothing in this process has opened it, so nothing else owns it. That no other
+    // code was handed the same number, the caller's caller keeps, who names it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 fn is_stream(kind: &libc::c_int) -> bool {
     *kind == libc::SOCK_STREAM
 }

@@ -6,6 +6,7 @@
 pub(crate) mod context;
 pub(crate) mod dir;
 pub(crate) mod fd;
+pub(crate) mod locked;
 pub(crate) mod message;
 pub(crate) mod os;
 pub(crate) mod poll;

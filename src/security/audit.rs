@@ -1,6 +1,7 @@
 //! Audit events: what the authenticator decided, whence, for whom and why; never a secret.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
@@ -42,6 +43,22 @@ pub enum AuditEvent {
     /// A handshake with a socket of one of its domains failed before it was asked, or in spite of its answer. For readers by
     /// [`handshakes`](super::Authenticator::handshakes) only.
     HandshakeFailed(FailedHandshake),
+    /// A changed [`Config`](super::Config) is in force.
+    ConfigChanged {
+        /// The file.
+        path: PathBuf,
+        /// The keys whose change counts only after a restart.
+        needs_restart: Vec<&'static str>,
+    },
+    /// A changed [`Config`](super::Config) cannot be used: the one before stays in force.
+    ConfigRefused {
+        /// The file.
+        path: PathBuf,
+        /// The first line to blame, from 1, if there is one.
+        line: Option<u32>,
+        /// What is wrong there, and how to mend it; [`ConfiguredAuthenticator::problems`](super::ConfiguredAuthenticator::problems) has the others.
+        reason: String,
+    },
     /// Its thread ended though it is still needed: every later handshake fails when the server's
     /// [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL) ends.
     HandlerDied,
@@ -189,6 +206,25 @@ impl fmt::Display for AuditEvent {
             AuditEvent::LockedOut(locked_out) => write!(f, "LOCKED OUT {locked_out}"),
             AuditEvent::TooManyConnections(closed) => closed.fmt(f),
             AuditEvent::HandshakeFailed(failed) => failed.fmt(f),
+            AuditEvent::ConfigChanged {
+                path,
+                needs_restart,
+            } => {
+                write!(f, "{} has changed and is in force", path.display())?;
+                if !needs_restart.is_empty() {
+                    write!(
+                        f,
+                        ", but for what needs a restart: {}",
+                        needs_restart.join(", ")
+                    )?;
+                }
+                Ok(())
+            }
+            AuditEvent::ConfigRefused { path, line, reason } => {
+                write!(f, "{}", path.display())?;
+                line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
+                write!(f, ": {reason}; what was read before stays in force")
+            }
             AuditEvent::HandlerDied => {
                 f.write_str("the authenticator's thread died: every handshake fails now")
             }

@@ -20,8 +20,8 @@ use super::zap::{Credential, ZapRequest};
 use crate::error::{Error, Result};
 use crate::socket::Context;
 
-const DEADLINE: Duration = Duration::from_secs(10);
-const THREADS: usize = 32;
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const THREADS: usize = 32;
 
 /// Decides, for all secured sockets of a context, who may connect: a ZAP handler on a thread of its own.
 ///
@@ -77,9 +77,7 @@ impl Authenticator {
     /// [`Error::InvalidDomain`] unless the name is 1 to 255 ASCII characters, none of them a control character;
     /// [`Error::GssapiRefusal`] for a policy that this libzmq would not carry out, see [`Policy::gssapi`]. The one in force stays then.
     pub fn domain(&self, name: &str, policy: Policy) -> Result<Domain> {
-        // libzmq ignores the handler for a socket without a domain, and aborts over one with PLAIN: there is no empty domain.
-        if name.is_empty() || name.len() > 255 || !name.bytes().all(|b| (b' '..=b'~').contains(&b))
-        {
+        if !is_domain(name) {
             return Err(Error::InvalidDomain(name.to_owned()));
         }
         let name: Arc<str> = name.into();
@@ -187,11 +185,29 @@ impl Authenticator {
         self.0.shared().audit.subscribe_to_handshakes()
     }
 
+    /// A domain that has its policy already.
+    pub(super) fn existing_domain(&self, name: Arc<str>) -> Domain {
+        Domain {
+            handler: self.0.clone(),
+            name,
+        }
+    }
+
+    pub(super) fn handler(&self) -> &Handler {
+        &self.0
+    }
+
     /// Has the thread panic, so that a test can see that nobody gets in then.
     #[doc(hidden)]
     pub fn crash_for_test(&self) {
         self.0.shared().crash();
     }
+}
+
+/// Whether this can be the name of a domain.
+// libzmq ignores the handler for a socket without a domain, and aborts over one with PLAIN: there is no empty domain.
+pub(super) fn is_domain(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// Starts an [`Authenticator`] with limits of its own.

@@ -419,10 +419,18 @@ impl SecretCertificate {
     #[doc(alias = "zcert_load")]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let (_, path) = paths(path.as_ref());
-        let bytes = file::read(&path, CERTIFICATE_LIMIT, Access::OwnerOnly)?;
-        let at = |fault: Fault| fault.at(&path);
+        Self::read(&path, Access::OwnerOnly)
+    }
 
-        let parts = file::text(&bytes).and_then(Parts::parse).map_err(at)?;
+    /// Reads just this file.
+    pub(crate) fn read(path: &Path, access: Access) -> Result<Self> {
+        let bytes = file::read(path, CERTIFICATE_LIMIT, access)?;
+        Self::parse(&bytes, |fault| fault.at(path))
+    }
+
+    /// The certificate in a text from a place that `at` names.
+    pub(crate) fn parse(bytes: &[u8], at: impl Fn(Fault) -> Error) -> Result<Self> {
+        let parts = file::text(bytes).and_then(Parts::parse).map_err(&at)?;
         let (line, secret) = parts.secret.ok_or_else(|| {
             at(Fault::new(
                 None,
@@ -439,6 +447,17 @@ impl SecretCertificate {
         Ok(Self {
             certificate: parts.certificate,
             keypair,
+        })
+    }
+
+    /// The same certificate, its secret key in locked memory: see [`SecretKey::locked`].
+    ///
+    /// # Errors
+    /// [`Error::Os`]: more than `RLIMIT_MEMLOCK` allows.
+    pub fn locked(self) -> Result<Self> {
+        Ok(Self {
+            certificate: self.certificate,
+            keypair: self.keypair.locked()?,
         })
     }
 

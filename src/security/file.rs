@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::ffi::dir::{self, Dir};
 use crate::ffi::sodium;
+use crate::security::config::ConfigProblem;
 use crate::security::endpoint::EndpointProblem;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
@@ -178,6 +179,9 @@ pub enum FileProblem {
         "a signing key is `ed25519-secret:` and 40 characters of Z85 that are not all zero: restore the file, or make a new key"
     )]
     SigningKey,
+    /// A configuration that cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigProblem),
     /// A hashed password that cannot be checked.
     #[error(transparent)]
     PasswordHash(#[from] HashProblem),
@@ -254,6 +258,9 @@ pub(crate) enum Access {
     PublicGuarded,
     /// Its owner alone: any permission of group or others is refused.
     OwnerOnly,
+    /// Its owner alone, but its group may read: what shows as that is the access control list by which systemd hands a credential to the
+    /// user of a unit.
+    Credential,
 }
 
 /// What tells one state of a file from another: nanosecond times, so a change within one second counts, and the
@@ -354,6 +361,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<(File, Metadata)> {
     let path = path.into();
     match access {
         Access::OwnerOnly if mode & 0o077 != 0 => Err(file(FileProblem::Exposed { mode, path })),
+        Access::Credential if mode & 0o037 != 0 => Err(file(FileProblem::Exposed { mode, path })),
         Access::PublicGuarded if mode & OTHERS_WRITE != 0 => {
             Err(file(FileProblem::Alterable { mode, path }))
         }
@@ -424,7 +432,7 @@ fn regular(metadata: &Metadata) -> Result<(), FileProblem> {
 }
 
 /// Reads to the end, or gives `None` beyond `limit`. No buffer is reallocated, which would leave a copy behind.
-fn read_bounded(
+pub(crate) fn read_bounded(
     source: &mut impl Read,
     expected: u64,
     limit: u64,

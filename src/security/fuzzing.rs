@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::certificate::{Certificate, SecretCertificate};
+use super::config::{Content, Curve, Rules};
 use super::endpoint::{Endpoint, Pattern};
 use super::file::{CERTIFICATE_LIMIT, FileProblem};
 use super::fingerprint::Fingerprint;
@@ -177,6 +178,62 @@ fn saves(result: Result<(), Error>) -> bool {
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Configurations: what is wrong stands in a line that there is, and is told within bounds; and however one that is good is cut off, it is
+/// refused or admits nobody whom the whole one refuses.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let parse = |text: &str| Content::parse(text, Path::new("/base"));
+    let whole = match parse(text) {
+        Ok(whole) => whole,
+        Err(faults) => {
+            let lines = text.split('\n').count() as u32;
+            assert!((1..=101).contains(&faults.len()));
+            for fault in faults {
+                assert!(fault.line.is_none_or(|line| (1..=lines).contains(&line)));
+                assert!(fault.problem.to_string().len() < 2000);
+            }
+            return;
+        }
+    };
+    assert!(!whole.domains.is_empty() || whole.fallback.is_some());
+    for (end, _) in text.match_indices('\n').take(1000) {
+        let unfinished = &text[..end];
+        assert!(unfinished.ends_with('\n') || parse(unfinished).is_err());
+        let Ok(cut) = parse(&text[..=end]) else {
+            continue;
+        };
+        for (name, rules) in &cut.domains {
+            assert!(admits_no_more(rules, &whole.domains[name]), "{name}");
+        }
+        if let Some(rules) = &cut.fallback {
+            assert!(admits_no_more(rules, whole.fallback.as_ref().unwrap()));
+            assert_eq!(
+                cut.domains.len(),
+                whole.domains.len(),
+                "left to the fallback"
+            );
+        }
+    }
+}
+
+/// Whether everybody whom `one` admits is admitted by `other`.
+fn admits_no_more(one: &Rules, other: &Rules) -> bool {
+    one.allow == other.allow
+        && one.deny == other.deny
+        && (!one.null || other.null)
+        && (one.plain.is_none() || one.plain == other.plain)
+        && (one.gssapi.is_none() || one.gssapi == other.gssapi)
+        && match (&one.curve, &other.curve) {
+            (None, _) | (_, Some(Curve::Any)) => true,
+            (Some(Curve::Stores(one)), Some(Curve::Stores(other))) => {
+                one.iter().all(|store| other.contains(store))
+            }
+            _ => false,
+        }
 }
 
 /// Key files: a file holds what its lines hold one by one, the first of each key; a line that is read has a usable key, and can be written
@@ -563,7 +620,7 @@ mod tests {
     #[test]
     fn every_kept_input_keeps_the_promises() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let targets: [(&str, Target); 10] = [
+        let targets: [(&str, Target); 11] = [
             ("zpl", super::zpl),
             ("signing", signing),
             ("keyfile", super::keyfile),
@@ -574,6 +631,7 @@ mod tests {
             ("passwords", passwords),
             ("addresses", addresses),
             ("zap", zap),
+            ("config", super::config),
         ];
         for (name, target) in targets {
             let mut inputs = 0;

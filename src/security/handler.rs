@@ -44,6 +44,8 @@ pub(crate) struct Handler {
     /// Closing it is the word to stop: a host's `zmq_ctx_term` would wait for an open 0MQ socket on our side.
     stop: Option<UnixStream>,
     thread: Option<os::Thread>,
+    /// What ends with it.
+    companion: Mutex<Option<Box<dyn Send>>>,
 }
 
 /// What the handler's owners and its thread share.
@@ -192,11 +194,21 @@ impl Handler {
             context: context.clone(),
             stop: Some(stop),
             thread: Some(thread),
+            companion: Mutex::default(),
         })
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Keeps something as long as the handler runs.
+    pub(super) fn keep(&self, companion: impl Send + 'static) {
+        let mut kept = self
+            .companion
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(Box::new(companion));
     }
 
     pub(crate) fn context(&self) -> &Context {
@@ -299,6 +311,39 @@ impl Shared {
             domains, gssapi, ..
         } = &mut *policies;
         gssapi.hold(name, domains.get(name).map_or(&Policy::new(), |p| p))
+    }
+
+    /// The policies of all these domains and of the fallback, in one step.
+    ///
+    /// # Errors
+    /// [`Error::GssapiRefusal`] for a policy that this libzmq would not carry out; nothing has changed then.
+    pub(super) fn configure(
+        &self,
+        domains: Vec<(Arc<str>, Policy)>,
+        fallback: Option<Policy>,
+    ) -> Result<()> {
+        let mut domains: Vec<_> = domains
+            .into_iter()
+            .map(|(name, policy)| (name, Arc::new(policy)))
+            .collect();
+        let mut fallback = fallback.map(Arc::new);
+        // What is replaced, or refused, is dropped without the lock, as in `replace`.
+        self.change(|policies| {
+            let mut all = domains.iter();
+            all.try_for_each(|(name, policy)| policies.gssapi.check(Some(name), policy))?;
+            if let Some(policy) = &fallback {
+                policies.gssapi.check(None, policy)?;
+                self.follow(policy);
+            }
+            for (name, policy) in &mut domains {
+                self.follow(policy);
+                if let Some(before) = policies.domains.insert(name.clone(), policy.clone()) {
+                    *policy = before;
+                }
+            }
+            std::mem::swap(&mut policies.fallback, &mut fallback);
+            Ok(())
+        })
     }
 
     pub(crate) fn revoke(&self, key: PublicKey) {

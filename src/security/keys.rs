@@ -1,12 +1,15 @@
 //! Curve25519 keys with their Z85 text, and passwords.
 
 use std::fmt;
+use std::io;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::ffi::locked::LockedBytes;
 use crate::ffi::sodium::{self, KEY_BYTES, SecretBytes};
 use crate::security::file::FileProblem;
 
@@ -202,7 +205,24 @@ impl fmt::Debug for PublicKey {
 /// A CURVE secret key: 32 bytes, wiped when dropped; compared by [`SecretKey::ct_eq`] only.
 ///
 /// Source: RFC 26/CURVEZMQ.
-pub struct SecretKey(SecretBytes);
+pub struct SecretKey(Bytes);
+
+/// Where the bytes of a secret key are.
+enum Bytes {
+    Heap(SecretBytes),
+    Locked(LockedBytes),
+}
+
+impl Deref for Bytes {
+    type Target = [u8; KEY_BYTES];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::Locked(bytes) => bytes,
+        }
+    }
+}
 
 impl SecretKey {
     /// Reads 40 characters of Z85.
@@ -221,12 +241,30 @@ impl SecretKey {
         not_zero(bytes)?;
         let mut key = Box::new(Zeroizing::new([0; KEY_BYTES]));
         key.copy_from_slice(bytes);
-        Ok(Self(key))
+        Ok(Self(Bytes::Heap(key)))
     }
 
     /// As [`SecretKey::from_z85`], for text in a file.
     pub(crate) fn parse(text: &str) -> Result<Self, TextProblem> {
-        decode(text).map(Self)
+        decode(text).map(|key| Self(Bytes::Heap(key)))
+    }
+
+    /// The same key on a page of memory of its own, which is never written to swap space or a core dump; the place where it was is wiped.
+    ///
+    /// That holds for this value. Copies made of it, such as libzmq's own for an open socket, lie in ordinary memory; `mlockall(2)`, or a
+    /// machine without swap space or with an encrypted one, protects those too.
+    ///
+    /// # Errors
+    /// [`Error::Os`]: more than `RLIMIT_MEMLOCK` allows; a key takes a page, most often 4 KiB.
+    #[doc(alias = "sodium_mlock")]
+    #[doc(alias = "mlock")]
+    pub fn locked(self) -> Result<Self> {
+        match self.0 {
+            Bytes::Heap(bytes) => Ok(Self(Bytes::Locked(
+                LockedBytes::new(&bytes).map_err(not_locked)?,
+            ))),
+            locked => Ok(Self(locked)),
+        }
     }
 
     /// The key as 40 characters of Z85.
@@ -259,6 +297,18 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+fn not_locked(error: io::Error) -> Error {
+    Error::Os {
+        call: "mlock",
+        source: io::Error::new(
+            error.kind(),
+            format!(
+                "no page of memory can be locked for a secret key: {error}; raise RLIMIT_MEMLOCK (`ulimit -l`, or `LimitMEMLOCK=` in a systemd unit)"
+            ),
+        ),
+    }
+}
+
 /// A public key and the secret key that belongs to it.
 #[derive(Debug)]
 pub struct Keypair {
@@ -278,7 +328,7 @@ impl Keypair {
         let (public, secret) = sodium::keypair()?;
         Ok(Self {
             public: PublicKey(public),
-            secret: SecretKey(secret),
+            secret: SecretKey(Bytes::Heap(secret)),
         })
     }
 
@@ -293,6 +343,17 @@ impl Keypair {
         Ok(Self {
             public: secret.public_key()?,
             secret,
+        })
+    }
+
+    /// The same pair, the secret key in locked memory: see [`SecretKey::locked`].
+    ///
+    /// # Errors
+    /// [`Error::Os`]: more than `RLIMIT_MEMLOCK` allows.
+    pub fn locked(self) -> Result<Self> {
+        Ok(Self {
+            public: self.public,
+            secret: self.secret.locked()?,
         })
     }
 

@@ -148,3 +148,25 @@ fn over_two_terminals_a_certificate_copied_in_admits_and_removed_refuses() {
         );
     });
 }
+
+#[test]
+fn checked_configuration_is_good_or_each_mistake_has_its_line() {
+    let folder = folder();
+    let path = folder.path().join("ironhouse.toml");
+    let check = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let output = example("check_config").arg(&path).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let shown = path.display();
+    let good = check("[domain.d]\nnull = true\n");
+    assert_eq!(good, (Some(0), format!("{shown}: good\n")));
+    let (code, said) = check("[domain.d]\nnull = 1\nplain = \"passwords\"\nfoo = 2\n");
+    assert_eq!((code, said.lines().count()), (Some(1), 2), "{said}");
+    for (said, line) in said.lines().zip([2, 4]) {
+        assert!(said.starts_with(&format!("{shown}:{line}: ")), "{said}");
+    }
+}

@@ -10,6 +10,7 @@
 mod abuse;
 mod authenticator;
 mod common;
+mod config;
 mod czmq_scenarios;
 mod examples;
 mod gssapi;
@@ -29,6 +30,7 @@ mod pins;
 mod policy;
 mod revoke;
 mod rotation;
+mod secret_source;
 mod secrets;
 mod shutdown;
 mod signing;

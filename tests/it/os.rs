@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Once;
@@ -106,4 +107,15 @@ impl HostContext {
         // SAFETY: a live context, terminated once.
         unsafe { (Api::linked().ctx_term)(self.0.as_ptr()) }
     }
+}
+
+/// The number of a descriptor as a program finds one that it was started with: open, without close-on-exec, and nobody's.
+// High, so that no other test is given the same number once it is closed.
+pub fn handed_over(thing: impl AsFd) -> i32 {
+    const FIRST: libc::c_int = 900;
+    let number = thing.as_fd().as_raw_fd();
+    // SAFETY: duplicates a descriptor that is borrowed, and so open.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD, FIRST) };
+    assert!(copy >= FIRST, "{}", std::io::Error::last_os_error());
+    copy
 }

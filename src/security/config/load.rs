@@ -1,0 +1,1246 @@
+//! The text of `ironhouse.toml` as what it means; every mistake in it with its line.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::schema::{self, ConfigProblem, Section};
+use crate::security::address::AddressRule;
+use crate::security::authenticator::{DEADLINE, THREADS, is_domain};
+use crate::security::clock;
+use crate::security::file::{Fault, FileProblem};
+use crate::security::limits::Limits;
+use crate::security::lockout::Lockout;
+use crate::security::policy::{Refusal, Rule};
+use crate::security::revoke::RevocationScope;
+
+/// Mistakes reported one by one.
+const MAX_FAULTS: usize = 100;
+/// Longest deadline of a decision: libzmq's default for a whole handshake is 30 s.
+const MAX_DEADLINE: Duration = Duration::from_secs(3600);
+/// Beyond, dates in certificates would mean little.
+const MAX_SKEW: Duration = Duration::from_secs(24 * 3600);
+/// Beyond, a lock-out is a ban.
+const MAX_HALF_LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// Most threads for callbacks.
+const MAX_THREADS: usize = 1024;
+
+/// What the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) settings: Settings,
+    pub(crate) fallback: Option<Rules>,
+    pub(crate) domains: BTreeMap<Arc<str>, Rules>,
+}
+
+/// What the authenticator is started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) deadline: Duration,
+    pub(crate) threads: usize,
+    pub(crate) skew: Duration,
+    pub(crate) scope: RevocationScope,
+    pub(crate) limits: Limits,
+    /// The lines of those that the file sets.
+    lines: HashMap<&'static str, u32>,
+}
+
+/// Who may connect to one domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) allow: Vec<AddressRule>,
+    pub(crate) deny: Vec<AddressRule>,
+    pub(crate) null: bool,
+    pub(crate) plain: Option<Named<PathBuf>>,
+    pub(crate) curve: Option<Curve>,
+    pub(crate) gssapi: Option<Gssapi>,
+    pub(crate) refusals: Vec<(Rule, Refusal)>,
+}
+
+/// Which principals GSSAPI admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Gssapi {
+    Any,
+    Principals(Vec<String>),
+}
+
+/// Whom CURVE admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Curve {
+    Any,
+    Stores(Vec<Named<StorePlace>>),
+}
+
+/// Where a store's certificates are: what tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum StorePlace {
+    Directory(PathBuf),
+    Keyfile(PathBuf),
+}
+
+/// Something that the file names, and the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named<T> {
+    pub(crate) what: T,
+    pub(crate) line: u32,
+}
+
+impl StorePlace {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) | Self::Keyfile(path) => path,
+        }
+    }
+
+    /// The key of the file that names it.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "directory",
+            Self::Keyfile(_) => "keyfile",
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadline: DEADLINE,
+            threads: THREADS,
+            skew: clock::SKEW,
+            scope: RevocationScope::default(),
+            limits: Limits::off(),
+            lines: HashMap::new(),
+        }
+    }
+}
+
+/// Equal where an authenticator would be the same, wherever the file says so.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        self.changes(other).is_empty()
+    }
+}
+
+impl Eq for Settings {}
+
+impl Settings {
+    /// What differs in `wanted`, each with its line there, if it is set there.
+    pub(crate) fn changes(&self, wanted: &Self) -> Vec<(&'static str, Option<u32>)> {
+        [
+            ("deadline", self.deadline == wanted.deadline),
+            ("callback-threads", self.threads == wanted.threads),
+            ("clock-skew", self.skew == wanted.skew),
+            ("revocation", self.scope == wanted.scope),
+            ("limits", self.limits == wanted.limits),
+        ]
+        .into_iter()
+        .filter(|(_, same)| !same)
+        .map(|(key, _)| (key, wanted.lines.get(key).copied()))
+        .collect()
+    }
+}
+
+impl Rules {
+    /// The stores that it names.
+    pub(crate) fn stores(&self) -> &[Named<StorePlace>] {
+        match &self.curve {
+            Some(Curve::Stores(stores)) => stores,
+            _ => &[],
+        }
+    }
+}
+
+impl Content {
+    /// All policies.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Rules> {
+        self.domains.values().chain(&self.fallback)
+    }
+
+    /// Reads the file's text; paths in it are relative to `base`.
+    ///
+    /// # Errors
+    /// All that is wrong, in the order of the lines.
+    pub(crate) fn parse(text: &str, base: &Path) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader::new(text, base);
+        if !text.is_empty() && !text.ends_with('\n') {
+            reader.blame(text.len(), ConfigProblem::Cut);
+        }
+        let content = match DeTable::parse(text) {
+            Ok(file) => reader.file(file.get_ref()),
+            Err(error) => {
+                let at = error.span().map_or(text.len(), |span| span.start);
+                let reason = error.message().lines().collect::<Vec<_>>().join(", ");
+                reader.blame(at, ConfigProblem::Syntax(reason));
+                Self::default()
+            }
+        };
+        reader.finish(content)
+    }
+}
+
+struct Reader<'a> {
+    base: &'a Path,
+    /// Where each line begins.
+    lines: Vec<usize>,
+    faults: Vec<Fault>,
+    more: usize,
+}
+
+/// A table of the file.
+struct Table<'t, 'i> {
+    entries: &'t DeTable<'i>,
+    /// As it is called in messages.
+    name: String,
+    /// Where it begins.
+    at: usize,
+}
+
+/// A value and where it stands.
+struct Value<'t, 'i> {
+    value: &'t DeValue<'i>,
+    key: &'static str,
+    at: usize,
+    key_at: usize,
+}
+
+impl<'t, 'i> Table<'t, 'i> {
+    fn get(&self, key: &'static str) -> Option<Value<'t, 'i>> {
+        let (name, value) = self
+            .entries
+            .iter()
+            .find(|(name, _)| name.get_ref().as_ref() == key)?;
+        Some(Value {
+            value: value.get_ref(),
+            key,
+            at: value.span().start,
+            key_at: name.span().start,
+        })
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &str, base: &'a Path) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self {
+            base,
+            lines: std::iter::once(0)
+                .chain(ends.map(|(at, _)| at + 1))
+                .collect(),
+            faults: Vec::new(),
+            more: 0,
+        }
+    }
+
+    /// The number of the line in which this byte stands.
+    fn line(&self, at: usize) -> u32 {
+        let line = self.lines.partition_point(|start| *start <= at);
+        u32::try_from(line).unwrap_or(u32::MAX)
+    }
+
+    fn blame(&mut self, at: usize, problem: ConfigProblem) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault::new(Some(self.line(at)), problem));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn finish(mut self, content: Content) -> Result<Content, Vec<Fault>> {
+        if self.faults.is_empty() {
+            return Ok(content);
+        }
+        self.faults.sort_by_key(|fault| fault.line);
+        if self.more > 0 {
+            let lines = self.more;
+            self.faults
+                .push(Fault::new(None, FileProblem::More { lines }));
+        }
+        Err(self.faults)
+    }
+
+    fn file(&mut self, entries: &DeTable<'_>) -> Content {
+        let file = Table {
+            entries,
+            name: "the file".into(),
+            at: 0,
+        };
+        self.known(&file, &schema::FILE);
+        let mut content = Content::default();
+        if let Some(table) = self.table(&file, "authenticator", "[authenticator]") {
+            content.settings = self.settings(&table);
+        }
+        if let Some(table) = self.table(&file, "limits", "[limits]") {
+            let line = self.line(table.at);
+            content.settings.lines.insert("limits", line);
+            content.settings.limits = self.limits(&table);
+        }
+        if let Some(table) = self.table(&file, "fallback", "[fallback]") {
+            content.fallback = Some(self.rules(&table));
+        }
+        let domains = self.table(&file, "domain", "[domain]");
+        for (name, value) in domains.iter().flat_map(|table| table.entries) {
+            let shown: &str = name.get_ref();
+            // Who is asked for a domain that was cut off would answer by the fallback.
+            let fallback = file.get("fallback").map(|value| value.key_at);
+            if fallback.is_some_and(|at| at < name.span().start) {
+                let problem = ConfigProblem::order(&format!("[domain.{shown}]"), "[fallback]");
+                self.blame(name.span().start, problem);
+            }
+            if !is_domain(shown) {
+                self.blame(name.span().start, ConfigProblem::Domain(shown.into()));
+                continue;
+            }
+            match value.get_ref() {
+                DeValue::Table(entries) => {
+                    let table = Table {
+                        entries,
+                        name: format!("[domain.{shown}]"),
+                        at: name.span().start,
+                    };
+                    let rules = self.rules(&table);
+                    content.domains.insert(shown.into(), rules);
+                }
+                other => self.wrong_type(
+                    "domain",
+                    "a table for each domain",
+                    name.span().start,
+                    other,
+                ),
+            }
+        }
+        // A table that is there and wrong has been reported.
+        if domains.is_none_or(|table| table.entries.is_empty())
+            && file.get("fallback").is_none()
+            && file
+                .get("domain")
+                .is_none_or(|value| value.value.is_table())
+        {
+            self.blame(0, ConfigProblem::Empty);
+        }
+        content
+    }
+
+    fn settings(&mut self, table: &Table<'_, '_>) -> Settings {
+        self.known(table, &schema::AUTHENTICATOR);
+        let mut settings = Settings::default();
+        for key in schema::AUTHENTICATOR.keys {
+            if let Some(value) = table.get(key.name) {
+                settings.lines.insert(key.name, self.line(value.at));
+            }
+        }
+        if let Some(deadline) = self.duration(table, "deadline", MAX_DEADLINE) {
+            if deadline.is_zero() {
+                let at = table.get("deadline").map_or(table.at, |value| value.at);
+                let reason = "0 would refuse everybody: give 1 ms at least";
+                self.blame(at, ConfigProblem::value("deadline", reason));
+            }
+            settings.deadline = deadline;
+        }
+        if let Some(skew) = self.duration(table, "clock-skew", MAX_SKEW) {
+            settings.skew = skew;
+        }
+        if let Some(threads) = self.number(table, "callback-threads", MAX_THREADS) {
+            settings.threads = threads;
+        }
+        let scopes = [
+            ("address", RevocationScope::Address),
+            ("exact", RevocationScope::Exact),
+            ("socket", RevocationScope::Socket),
+        ];
+        if let Some(scope) = self.choice(
+            table,
+            "revocation",
+            "\"address\", \"exact\" or \"socket\"",
+            &scopes,
+        ) {
+            settings.scope = scope;
+        }
+        settings
+    }
+
+    fn limits(&mut self, table: &Table<'_, '_>) -> Limits {
+        self.known(table, &schema::LIMITS);
+        let presets = [
+            ("off", Limits::off()),
+            ("standard", Limits::standard()),
+            ("behind-nat", Limits::behind_nat()),
+        ];
+        let wanted = "\"off\", \"standard\" or \"behind-nat\"";
+        let preset = self.choice(table, "preset", wanted, &presets);
+        let mut limits = preset.unwrap_or_default();
+        type Set = fn(Limits, usize) -> Limits;
+        let numbers: [(&'static str, Set); 7] = [
+            ("connections", |it, most| it.connections(most)),
+            ("connections-per-address", |it, most| {
+                it.connections_per_address(most)
+            }),
+            ("half-open", |it, most| it.half_open(most)),
+            ("half-open-per-address", |it, most| {
+                it.half_open_per_address(most)
+            }),
+            ("requests", |it, most| it.requests(most)),
+            ("requests-per-address", |it, most| {
+                it.requests_per_address(most)
+            }),
+            ("threads-per-address", |it, most| {
+                it.threads_per_address(most)
+            }),
+        ];
+        for (key, set) in numbers {
+            if let Some(most) = self.number(table, key, 1_000_000_000) {
+                limits = set(limits, most);
+            }
+        }
+        if let Some(bits) = self.number(table, "ipv4-prefix", 32) {
+            limits = limits.ipv4_prefix(u8::try_from(bits).unwrap_or(32));
+        }
+        if let Some(bits) = self.number(table, "ipv6-prefix", 128) {
+            limits = limits.ipv6_prefix(u8::try_from(bits).unwrap_or(128));
+        }
+        match table.get("lockout") {
+            Some(Value {
+                value: DeValue::Table(entries),
+                at,
+                ..
+            }) => {
+                let name = "[limits.lockout]".into();
+                let lockout = self.lockout(&Table { entries, name, at });
+                limits = limits.lockout(lockout);
+            }
+            Some(Value {
+                value: DeValue::Boolean(false),
+                ..
+            }) => limits = limits.lockout(None),
+            Some(value) => self.wrong_type("lockout", "false or a table", value.at, value.value),
+            None => {}
+        }
+        if let Err(error) = limits.check() {
+            self.blame(table.at, ConfigProblem::value("limits", error.to_string()));
+        }
+        limits
+    }
+
+    fn lockout(&mut self, table: &Table<'_, '_>) -> Lockout {
+        self.known(table, &schema::LOCKOUT);
+        let mut lockout = Lockout::standard();
+        type Set = fn(Lockout, Option<u32>) -> Lockout;
+        let counts: [(&'static str, Set); 2] = [
+            ("by-address", |it, most| it.by_address(most)),
+            ("by-credential", |it, most| it.by_credential(most)),
+        ];
+        for (key, set) in counts {
+            if table
+                .get(key)
+                .is_some_and(|value| value.value.as_bool() == Some(false))
+            {
+                lockout = set(lockout, None);
+            } else if let Some(most) = self.number(table, key, 100_000) {
+                lockout = set(lockout, u32::try_from(most).ok());
+            }
+        }
+        if let Some(half_life) = self.duration(table, "half-life", MAX_HALF_LIFE) {
+            lockout = lockout.half_life(half_life);
+        }
+        if let Some(subjects) = self.number(table, "capacity", 1 << 26) {
+            lockout = lockout.capacity(subjects);
+        }
+        lockout
+    }
+
+    fn gssapi(&mut self, table: &Table<'_, '_>) -> Option<Gssapi> {
+        let wanted = "\"any\", or an array of principals such as \"ada@EXAMPLE.ORG\"";
+        let value = table.get("gssapi")?;
+        let DeValue::Array(array) = value.value else {
+            match value.value {
+                DeValue::String(text) if text == "any" => return Some(Gssapi::Any),
+                DeValue::String(_) => {
+                    self.blame(
+                        value.at,
+                        ConfigProblem::value("gssapi", format!("takes {wanted}")),
+                    );
+                }
+                other => self.wrong_type("gssapi", wanted, value.at, other),
+            }
+            return None;
+        };
+        let mut principals = Vec::new();
+        for value in array {
+            match value.get_ref() {
+                DeValue::String(text) if !text.is_empty() => principals.push(text.to_string()),
+                DeValue::String(_) => self.blame(
+                    value.span().start,
+                    ConfigProblem::value("gssapi", "a principal is not empty"),
+                ),
+                other => self.wrong_type("gssapi", wanted, value.span().start, other),
+            }
+        }
+        if array.is_empty() {
+            let reason = "an empty list admits nobody: leave it out to say so";
+            self.blame(value.at, ConfigProblem::value("gssapi", reason));
+        }
+        Some(Gssapi::Principals(principals))
+    }
+
+    fn rules(&mut self, table: &Table<'_, '_>) -> Rules {
+        self.known(table, &schema::POLICY);
+        let mut rules = Rules {
+            allow: self.addresses(table, "allow"),
+            deny: self.addresses(table, "deny"),
+            ..Rules::default()
+        };
+        if let Some(value) = table.get("allow").filter(|_| rules.allow.is_empty()) {
+            if value.value.as_array().is_some_and(|array| array.is_empty()) {
+                let reason = "an empty list would admit every address: leave it out to say so";
+                self.blame(value.at, ConfigProblem::value("allow", reason));
+            }
+        }
+        if let Some(value) = table.get("null") {
+            match value.value.as_bool() {
+                Some(null) => rules.null = null,
+                None => self.wrong_type("null", "true or false", value.at, value.value),
+            }
+        }
+        rules.plain = self.path(table, "plain");
+        rules.curve = self.curve(table);
+        rules.gssapi = self.gssapi(table);
+        rules.refusals = self.refusals(table);
+        self.order(table);
+        let doors = ["plain", "curve", "gssapi"]
+            .iter()
+            .any(|key| table.get(key).is_some());
+        if !rules.null && !doors {
+            let table_name = table.name.clone();
+            self.blame(table.at, ConfigProblem::NoMechanism { table: table_name });
+        }
+        rules
+    }
+
+    /// Of a file that is cut off the beginning remains. So what narrows a door must stand before it: then every beginning of a good
+    /// file admits nobody whom the whole refuses.
+    fn order(&mut self, table: &Table<'_, '_>) {
+        let mechanisms = ["null", "plain", "curve", "gssapi"]
+            .into_iter()
+            .filter_map(|key| table.get(key));
+        let Some(first) = mechanisms.min_by_key(|value| value.key_at) else {
+            return;
+        };
+        for rule in ["allow", "deny"] {
+            if let Some(value) = table.get(rule).filter(|value| value.key_at > first.key_at) {
+                let problem = ConfigProblem::order(rule, first.key);
+                self.blame(value.key_at, problem);
+            }
+        }
+    }
+
+    fn addresses(&mut self, table: &Table<'_, '_>, key: &'static str) -> Vec<AddressRule> {
+        let wanted = "an array of strings such as \"10.0.0.0/8\" or \"uid:1000\"";
+        let mut rules = Vec::new();
+        for value in self.array(table, key, wanted) {
+            match value.get_ref() {
+                DeValue::String(text) => match text.parse::<AddressRule>() {
+                    Ok(rule) => rules.push(rule),
+                    Err(error) => {
+                        self.blame(
+                            value.span().start,
+                            ConfigProblem::value(key, error.to_string()),
+                        );
+                    }
+                },
+                other => self.wrong_type(key, wanted, value.span().start, other),
+            }
+        }
+        rules
+    }
+
+    fn curve(&mut self, table: &Table<'_, '_>) -> Option<Curve> {
+        let value = table.get("curve")?;
+        let wanted = "\"any\", or a table with `stores`";
+        match value.value {
+            DeValue::String(text) if text == "any" => Some(Curve::Any),
+            DeValue::String(_) => {
+                let reason = format!("takes {wanted}");
+                self.blame(value.at, ConfigProblem::value("curve", reason));
+                None
+            }
+            DeValue::Table(entries) => {
+                let curve = Table {
+                    entries,
+                    name: format!("the `curve` of {}", table.name),
+                    at: value.key_at,
+                };
+                self.known(&curve, &schema::CURVE);
+                Some(Curve::Stores(self.stores(&curve)))
+            }
+            other => {
+                self.wrong_type("curve", wanted, value.at, other);
+                None
+            }
+        }
+    }
+
+    fn stores(&mut self, curve: &Table<'_, '_>) -> Vec<Named<StorePlace>> {
+        let wanted =
+            "an array of tables such as { directory = \"clients\" } or { keyfile = \"keys\" }";
+        let mut stores = Vec::new();
+        let found = self.array(curve, "stores", wanted);
+        if found.is_empty() {
+            let at = curve.get("stores").map_or(curve.at, |value| value.at);
+            if curve
+                .get("stores")
+                .is_none_or(|value| value.value.is_array())
+            {
+                let reason = format!("takes {wanted}, one at least");
+                self.blame(at, ConfigProblem::value("stores", reason));
+            }
+        }
+        for value in found {
+            let at = value.span().start;
+            let DeValue::Table(entries) = value.get_ref() else {
+                self.wrong_type("stores", wanted, at, value.get_ref());
+                continue;
+            };
+            let name = format!("a store of {}", curve.name);
+            let store = Table { entries, name, at };
+            self.known(&store, &schema::STORE);
+            let directory = self.path(&store, "directory");
+            let keyfile = self.path(&store, "keyfile");
+            match (store.get("directory"), store.get("keyfile")) {
+                (Some(_), None) => stores.extend(directory.map(|it| it.map(StorePlace::Directory))),
+                (None, Some(_)) => stores.extend(keyfile.map(|it| it.map(StorePlace::Keyfile))),
+                _ => {
+                    let reason = "a store is either a `directory` or a `keyfile`: give one of them";
+                    self.blame(at, ConfigProblem::value("stores", reason));
+                }
+            }
+        }
+        stores
+    }
+
+    fn refusals(&mut self, table: &Table<'_, '_>) -> Vec<(Rule, Refusal)> {
+        let kinds = [("final", Refusal::Final), ("retry", Refusal::Retry)];
+        let wanted = "\"final\" or \"retry\"";
+        let rules = [
+            ("deny-list", Rule::DenyList),
+            ("allow-list", Rule::AllowList),
+            ("mechanism", Rule::Mechanism),
+            ("lock-out", Rule::LockOut),
+            ("credential", Rule::Credential),
+        ];
+        match table.get("refusal") {
+            Some(Value {
+                value: DeValue::Table(entries),
+                at,
+                ..
+            }) => {
+                let name = format!("the `refusal` of {}", table.name);
+                let by_rule = Table { entries, name, at };
+                self.known(&by_rule, &schema::REFUSAL);
+                rules
+                    .into_iter()
+                    .filter_map(|(key, rule)| {
+                        Some((rule, self.choice(&by_rule, key, wanted, &kinds)?))
+                    })
+                    .collect()
+            }
+            Some(Value {
+                value:
+                    other @ (DeValue::Integer(_)
+                    | DeValue::Boolean(_)
+                    | DeValue::Array(_)
+                    | DeValue::Float(_)
+                    | DeValue::Datetime(_)),
+                at,
+                ..
+            }) => {
+                let wanted = "\"final\", \"retry\", or a table of these by rule";
+                self.wrong_type("refusal", wanted, at, other);
+                Vec::new()
+            }
+            _ => self
+                .choice(table, "refusal", wanted, &kinds)
+                .map(|refusal| {
+                    let rules = rules.into_iter().map(|(_, rule)| (rule, refusal));
+                    // As for `Policy::refusal`: a lock-out passes.
+                    rules.filter(|(rule, _)| *rule != Rule::LockOut).collect()
+                })
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Reports the keys that mean nothing here.
+    fn known(&mut self, table: &Table<'_, '_>, section: &Section) {
+        for (name, _) in table.entries {
+            let key: &str = name.get_ref();
+            if section.keys.iter().all(|known| known.name != key) {
+                let problem = ConfigProblem::unknown(key, &table.name, section);
+                self.blame(name.span().start, problem);
+            }
+        }
+    }
+
+    fn table<'t, 'i>(
+        &mut self,
+        within: &Table<'t, 'i>,
+        key: &'static str,
+        name: &str,
+    ) -> Option<Table<'t, 'i>> {
+        let value = within.get(key)?;
+        if let DeValue::Table(entries) = value.value {
+            return Some(Table {
+                entries,
+                name: name.into(),
+                at: value.key_at,
+            });
+        }
+        self.wrong_type(key, "a table", value.at, value.value);
+        None
+    }
+
+    fn array<'t, 'i>(
+        &mut self,
+        table: &Table<'t, 'i>,
+        key: &'static str,
+        wanted: &'static str,
+    ) -> &'t [Spanned<DeValue<'i>>] {
+        match table.get(key) {
+            Some(Value {
+                value: DeValue::Array(values),
+                ..
+            }) => values,
+            Some(value) => {
+                self.wrong_type(key, wanted, value.at, value.value);
+                &[]
+            }
+            None => &[],
+        }
+    }
+
+    fn string<'t>(
+        &mut self,
+        table: &Table<'t, '_>,
+        key: &'static str,
+        wanted: &'static str,
+    ) -> Option<(&'t str, usize)> {
+        let value = table.get(key)?;
+        match value.value {
+            DeValue::String(text) => Some((text, value.at)),
+            other => {
+                self.wrong_type(key, wanted, value.at, other);
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, table: &Table<'_, '_>, key: &'static str) -> Option<Named<PathBuf>> {
+        let (text, at) = self.string(table, key, "a path in quotes")?;
+        if text.is_empty() || text.contains('\0') {
+            let reason = "a path is not empty and holds no NUL";
+            self.blame(at, ConfigProblem::value(key, reason));
+            return None;
+        }
+        Some(Named {
+            what: self.base.join(text),
+            line: self.line(at),
+        })
+    }
+
+    /// A whole number from 1 on.
+    fn number(&mut self, table: &Table<'_, '_>, key: &'static str, most: usize) -> Option<usize> {
+        let value = table.get(key)?;
+        let Some(number) = value.value.as_integer() else {
+            self.wrong_type(key, "a whole number", value.at, value.value);
+            return None;
+        };
+        let number = usize::from_str_radix(number.as_str(), number.radix()).ok();
+        let number = number.filter(|number| (1..=most).contains(number));
+        if number.is_none() {
+            let reason = format!("takes a whole number from 1 to {most}");
+            self.blame(value.at, ConfigProblem::value(key, reason));
+        }
+        number
+    }
+
+    fn duration(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &'static str,
+        most: Duration,
+    ) -> Option<Duration> {
+        let wanted = "a duration in quotes, such as \"10 s\" or \"250 ms\"";
+        let (text, at) = self.string(table, key, wanted)?;
+        let reason = match humantime::parse_duration(text) {
+            Ok(duration) if duration <= most => return Some(duration),
+            Ok(_) => format!("more than {}", humantime::format_duration(most)),
+            Err(error) => format!("takes {wanted}: {error}"),
+        };
+        self.blame(at, ConfigProblem::value(key, reason));
+        None
+    }
+
+    fn choice<T: Copy>(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &'static str,
+        wanted: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let (text, at) = self.string(table, key, wanted)?;
+        let chosen = choices.iter().find(|(name, _)| *name == text);
+        if chosen.is_none() {
+            self.blame(at, ConfigProblem::value(key, format!("takes {wanted}")));
+        }
+        chosen.map(|(_, choice)| *choice)
+    }
+
+    fn wrong_type(
+        &mut self,
+        key: &'static str,
+        wanted: &'static str,
+        at: usize,
+        found: &DeValue<'_>,
+    ) {
+        let found = match found {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        self.blame(at, ConfigProblem::Type { key, wanted, found });
+    }
+}
+
+impl<T> Named<T> {
+    fn map<U>(self, make: impl FnOnce(T) -> U) -> Named<U> {
+        Named {
+            what: make(self.what),
+            line: self.line,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::security::config::schema::{SECTIONS, STORE};
+
+    const REFERENCE: &str = include_str!("../../../docs/ironhouse.toml.md");
+
+    fn parse(text: &str) -> Result<Content, Vec<(u32, String)>> {
+        Content::parse(text, Path::new("/base")).map_err(|faults| {
+            let said = |fault: Fault| (fault.line.unwrap_or(0), fault.problem.to_string());
+            faults.into_iter().map(said).collect()
+        })
+    }
+
+    #[track_caller]
+    fn refused(text: &str) -> Vec<(u32, String)> {
+        parse(text).expect_err(text)
+    }
+
+    /// What stands between the first fence of TOML and its end.
+    fn example() -> &'static str {
+        let (_, example) = REFERENCE.split_once("```toml\n").unwrap();
+        example.split_once("```").unwrap().0
+    }
+
+    /// The rows of the reference: table, key, what it takes, default.
+    fn rows() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+        let mut section = "";
+        let mut rows = Vec::new();
+        for line in REFERENCE.lines() {
+            if let Some(title) = line.strip_prefix("## ") {
+                section = title;
+            } else if let Some(row) = line.strip_prefix("| `") {
+                let cells: Vec<_> = row
+                    .split('|')
+                    .map(|cell| cell.trim_matches([' ', '`']))
+                    .collect();
+                rows.push((section, cells[0], cells[1], cells[2]));
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn reference_has_each_key_with_its_type_and_default_and_no_other() {
+        let known: Vec<_> = SECTIONS
+            .iter()
+            .filter(|section| section.title != "the file")
+            .flat_map(|section| {
+                section
+                    .keys
+                    .iter()
+                    .map(|key| (section.title, key.name, key.kind, key.default))
+            })
+            .collect();
+        let written = rows();
+        let written: Vec<_> = written
+            .iter()
+            .map(|(title, key, kind, default)| (title.replace('`', ""), *key, *kind, *default))
+            .collect();
+        let written: Vec<_> = written
+            .iter()
+            .map(|(title, key, kind, default)| (title.as_str(), *key, *kind, *default))
+            .collect();
+        assert_eq!(written, known);
+    }
+
+    #[test]
+    fn defaults_written_in_the_reference_are_those_of_the_code() {
+        let with_defaults = |title: &str| -> String {
+            let of = |(section, ..): &&(&str, &str, &str, &str)| section.replace('`', "") == title;
+            let rows = rows();
+            let rows = rows
+                .iter()
+                .filter(of)
+                .filter(|(.., default)| !default.is_empty());
+            rows.map(|(_, key, _, default)| format!("{key} = {default}\n"))
+                .collect()
+        };
+        let settings = with_defaults("[authenticator]");
+        assert!(settings.lines().count() == 4, "{settings}");
+        let (limits, lockout) = (with_defaults("[limits]"), with_defaults("[limits.lockout]"));
+        let open = "[domain.d]\nnull = true\n";
+        let locked = |text: &str| parse(&format!("{open}{text}")).unwrap().settings.limits;
+        assert_eq!(locked(&format!("[limits]\n{limits}")), Limits::off());
+        assert_eq!(
+            locked(&format!("[limits.lockout]\n{lockout}")),
+            Limits::off().lockout(Lockout::standard())
+        );
+        let preset =
+            "[limits]\npreset = \"behind-nat\"\nrequests = 5000\nlockout.by-address = false\n";
+        let lockout = Lockout::standard().by_address(None);
+        assert_eq!(
+            locked(preset),
+            Limits::behind_nat().requests(5000).lockout(lockout)
+        );
+        let policy = with_defaults("[domain.NAME] and [fallback]");
+        let refusal = with_defaults("[domain.NAME.refusal]");
+        let written = format!("[authenticator]\n{settings}[domain.d]\n{policy}curve = \"any\"\n");
+        let written = parse(&written).unwrap();
+        let left_out = parse("[domain.d]\ncurve = \"any\"\n").unwrap();
+        assert_eq!(written.settings, left_out.settings);
+        assert_eq!(left_out.settings, Settings::default());
+        let by_rule = parse(&format!(
+            "[domain.d]\ncurve = \"any\"\n[domain.d.refusal]\n{refusal}"
+        ))
+        .unwrap();
+        for content in [&written, &left_out, &by_rule] {
+            let mut rules = content.domains["d"].clone();
+            let lock_out = (Rule::LockOut, Refusal::Retry);
+            rules.refusals.retain(|refusal| *refusal != lock_out);
+            // As `Policy::refusal_by` would have it anyway.
+            assert!(
+                rules
+                    .refusals
+                    .iter()
+                    .all(|(_, refusal)| *refusal == Refusal::default())
+            );
+            rules.refusals.clear();
+            assert_eq!(rules, left_out.domains["d"]);
+        }
+        assert_eq!(by_rule.domains["d"].refusals.len(), 5);
+    }
+
+    #[test]
+    fn example_of_the_reference_is_read_as_it_says() {
+        let content = parse(example()).unwrap();
+        assert_eq!(content.settings.deadline, Duration::from_secs(5));
+        let pumps = &content.domains["pumps"];
+        let named = |what, line| Named { what, line };
+        let expected = Rules {
+            allow: vec!["10.0.0.0/8".parse().unwrap(), AddressRule::User(1000)],
+            deny: vec!["10.0.0.66".parse().unwrap()],
+            null: false,
+            plain: None,
+            gssapi: None,
+            curve: Some(Curve::Stores(vec![
+                named(StorePlace::Directory("/base/clients".into()), 7),
+                named(StorePlace::Keyfile("/base/visitors.keys".into()), 7),
+            ])),
+            refusals: vec![(Rule::Credential, Refusal::Retry)],
+        };
+        assert_eq!(*pumps, expected);
+        assert_eq!(
+            content.domains["panel"].plain,
+            Some(Named {
+                what: "/base/passwords".into(),
+                line: 12
+            })
+        );
+        assert_eq!(content.fallback.unwrap().curve, Some(Curve::Any));
+    }
+
+    /// Each key is looked at: none is accepted and forgotten.
+    #[test]
+    fn value_of_a_wrong_type_is_named_for_every_key() {
+        for section in SECTIONS {
+            for key in section.keys {
+                let (name, date) = (key.name, "1979-05-27");
+                let text = match section.title {
+                    "the file" => format!("{name} = {date}\n"),
+                    "[authenticator]" => {
+                        format!("[domain.d]\nnull = true\n[authenticator]\n{name} = {date}\n")
+                    }
+                    "[limits]" => {
+                        format!("[domain.d]\nnull = true\n[limits]\n{name} = {date}\n")
+                    }
+                    "[limits.lockout]" => {
+                        format!("[domain.d]\nnull = true\n[limits.lockout]\n{name} = {date}\n")
+                    }
+                    "[domain.NAME] and [fallback]" => format!("[domain.d]\n{name} = {date}\n"),
+                    "[domain.NAME.curve]" => format!("[domain.d.curve]\n{name} = {date}\n"),
+                    "[[domain.NAME.curve.stores]]" => {
+                        format!("[[domain.d.curve.stores]]\n{name} = {date}\n")
+                    }
+                    "[domain.NAME.refusal]" => {
+                        format!("[domain.d]\nnull = true\n[domain.d.refusal]\n{name} = {date}\n")
+                    }
+                    other => panic!("{other}"),
+                };
+                let last = text.lines().count() as u32;
+                let said = refused(&text);
+                let wanted = format!("`{name}` takes ");
+                assert!(
+                    said.iter().any(|(line, said)| *line == last
+                        && said.starts_with(&wanted)
+                        && said.ends_with("and here is a date")),
+                    "{text}{said:?}"
+                );
+            }
+        }
+        assert_eq!(STORE.keys.len(), 2);
+    }
+
+    #[test]
+    fn mistake_is_told_with_its_line_and_what_is_wanted() {
+        for (text, line, wanted) in [
+            (
+                "",
+                1,
+                "neither a table `[domain.NAME]` nor `[fallback]`: an empty file counts as cut off, not as one that refuses everybody",
+            ),
+            ("[authenticator]\n", 1, "neither a table"),
+            ("[domain]\n", 1, "neither a table"),
+            ("[domain.d]\nnull = true", 2, "the last line does not end"),
+            ("[domain.d]\n\nnull = tru\n", 3, "not TOML: "),
+            (
+                "[domain.d]\nnull = true\nnull = false\n",
+                3,
+                "not TOML: duplicate key",
+            ),
+            (
+                "[domain.d]\n",
+                1,
+                "[domain.d] takes no mechanism: give `null = true`, `plain`, `curve` or `gssapi`; to shut a domain, remove its table",
+            ),
+            (
+                "[domain.d]\nnull = false\n",
+                1,
+                "[domain.d] takes no mechanism",
+            ),
+            (
+                "[domain.d]\nallow = [\n\"10.0.0.0/8\",\n\"10.0.0\"]\nnull = true\n",
+                4,
+                "`allow`: \"10.0.0\" is not an IP address or block",
+            ),
+            (
+                "[domain.d]\nallow = []\nnull = true\n",
+                2,
+                "`allow`: an empty list would admit every address: leave it out to say so",
+            ),
+            (
+                "[domain.d]\nallow = \"::1\"\nnull = true\n",
+                2,
+                "`allow` takes an array of strings such as \"10.0.0.0/8\" or \"uid:1000\", and here is a string",
+            ),
+            (
+                "[domain.d]\nnull = true\ndeny = [\"::1\"]\n",
+                3,
+                "\"deny\" stands behind \"null\": write rules on addresses before the mechanisms",
+            ),
+            (
+                "[fallback]\nnull = true\n[domain.d]\nnull = true\n",
+                3,
+                "\"[domain.d]\" stands behind \"[fallback]\"",
+            ),
+            (
+                "[domain.d]\ncurve = \"all\"\n",
+                2,
+                "`curve`: takes \"any\", or a table with `stores`",
+            ),
+            (
+                "[domain.d]\ncurve = {}\n",
+                2,
+                "`stores`: takes an array of tables",
+            ),
+            (
+                "[domain.d]\ncurve.stores = []\n",
+                2,
+                "`stores`: takes an array of tables",
+            ),
+            (
+                "[domain.d]\ncurve.stores = [{}]\n",
+                2,
+                "`stores`: a store is either a `directory` or a `keyfile`: give one of them",
+            ),
+            (
+                "[domain.d]\ncurve.stores = [{directory = \"a\", keyfile = \"b\"}]\n",
+                2,
+                "`stores`: a store is either",
+            ),
+            (
+                "[domain.d]\nplain = \"\"\n",
+                2,
+                "`plain`: a path is not empty and holds no NUL",
+            ),
+            (
+                "[domain.d]\nnull = true\nrefusal = \"never\"\n",
+                3,
+                "`refusal`: takes \"final\" or \"retry\"",
+            ),
+            (
+                "[domain.\"a\\tb\"]\nnull = true\n",
+                1,
+                "\"a\\tb\" cannot be a ZAP domain",
+            ),
+            (
+                "[domain.\"\"]\nnull = true\n",
+                1,
+                "\"\" cannot be a ZAP domain",
+            ),
+            (
+                "[domain]\nd = 1\n",
+                2,
+                "`domain` takes a table for each domain, and here is an integer",
+            ),
+            (
+                "[domain.d]\nnull = true\n[authenticator]\ndeadline = \"10\"\n",
+                4,
+                "`deadline`: takes a duration in quotes, such as \"10 s\" or \"250 ms\": ",
+            ),
+            (
+                "[domain.d]\nnull = true\n[authenticator]\ndeadline = \"0 s\"\n",
+                4,
+                "`deadline`: 0 would refuse everybody",
+            ),
+            (
+                "[domain.d]\nnull = true\n[authenticator]\nclock-skew = \"2 days\"\n",
+                4,
+                "`clock-skew`: more than 1day",
+            ),
+            (
+                "[domain.d]\nnull = true\n[authenticator]\ncallback-threads = 0\n",
+                4,
+                "`callback-threads`: takes a whole number from 1 to 1024",
+            ),
+            (
+                "[domain.d]\nnull = true\n[authenticator]\ncallback-threads = -1\n",
+                4,
+                "`callback-threads`: takes",
+            ),
+            (
+                "[domain.d]\nnull = true\n[authenticator]\ncallback-threads = 99999999999999999999999\n",
+                4,
+                "`callback-threads`: takes",
+            ),
+            (
+                "[domain.d]\nnull = true\n[authenticator]\nrevocation = \"all\"\n",
+                4,
+                "`revocation`: takes \"address\", \"exact\" or \"socket\"",
+            ),
+            (
+                "[domain.d]\nnull = true\n[limit]\n",
+                3,
+                "unknown key \"limit\" in the file: did you mean `limits`?",
+            ),
+            (
+                "[domain.d]\nnull = true\nalow = [\"::1\"]\n",
+                3,
+                "unknown key \"alow\" in [domain.d]: did you mean `allow`?",
+            ),
+        ] {
+            let said = refused(text);
+            let found = said
+                .iter()
+                .any(|(at, said)| *at == line && said.starts_with(wanted));
+            assert!(found, "{text}{said:#?}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_in_order_and_within_bounds() {
+        let said = refused("[fallback]\nnul = true\nplain = 1\n[x]\n");
+        let lines: Vec<_> = said.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 3, 4], "{said:#?}");
+        let mut text = "[domain.d]\nnull = true\n".to_owned();
+        for n in 0..1000 {
+            text += &format!("key{n} = 1\n");
+        }
+        let said = refused(&text);
+        assert_eq!(said.len(), MAX_FAULTS + 1);
+        assert!(
+            said[MAX_FAULTS].1.starts_with("900 more lines"),
+            "{:?}",
+            said[MAX_FAULTS]
+        );
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let text = format!("x = {}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(refused(&text)[0].1.starts_with("not TOML"));
+    }
+
+    fn table() -> impl Strategy<Value = String> {
+        let rule = prop::sample::select(vec!["10.0.0.0/8", "::1", "uid:7", "192.0.2.1"]);
+        let rules = |name: &'static str| {
+            prop::option::of(prop::collection::vec(rule.clone(), 1..3)).prop_map(move |rules| {
+                rules.map_or(String::new(), |rules| format!("{name} = {rules:?}\n"))
+            })
+        };
+        let door = prop::sample::select(vec![
+            "null = true\n",
+            "plain = \"passwords\"\n",
+            "curve = \"any\"\nrefusal = \"retry\"\n",
+            "gssapi = [\"ada@X\", \"bob@X\"]\ncurve = \"any\"\n",
+            "plain = \"p\"\ncurve.stores = [\n{ directory = \"a\" },\n{ keyfile = \"b\" },\n]\n",
+            "null = true\n[[@.curve.stores]]\ndirectory = \"a\"\n[[@.curve.stores]]\nkeyfile = \"b\"\n",
+        ]);
+        (rules("allow"), rules("deny"), door)
+            .prop_map(|(allow, deny, door)| format!("[@]\n{allow}{deny}{door}"))
+    }
+
+    proptest! {
+        /// However a good file is cut off: it is refused, or admits nobody whom the whole one refuses.
+        #[test]
+        fn beginning_of_a_good_file_opens_no_door(
+            tables in prop::collection::vec(table(), 0..3),
+            fallback in prop::option::of(table()),
+        ) {
+            let mut text = String::new();
+            for (n, table) in tables.iter().enumerate() {
+                text += &table.replace('@', &format!("domain.d{n}"));
+            }
+            text += &fallback.map_or(String::new(), |table| table.replace('@', "fallback"));
+            prop_assume!(!text.is_empty());
+            prop_assert!(parse(&text).is_ok());
+            // What that is made of stands there.
+            crate::security::fuzzing::config(text.as_bytes());
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused_with_lines_in_it(text in "([a-z\\[\\].={}\"' \n]|\\[domain|null = true\n|allow = ){0,40}") {
+            crate::security::fuzzing::config(text.as_bytes());
+        }
+    }
+}
