@@ -301,7 +301,8 @@ impl CertificateStore {
     ///
     /// [`Error::File`] names the file, the line where there is one, and what is wrong: above all no certificate, a
     /// [`Validity`](super::Validity) that cannot be told, a name that ends in `_secret`, or a key that another file holds too (which is
-    /// admitted all the same). [`Error::Io`]: not readable, or the directory is not there.
+    /// admitted all the same); in a signed store also a signature that does not count, and what is wrong with a revocation list or with what is
+    /// remembered of them. [`Error::Io`]: not readable, or the directory is not there.
     pub fn problems(&self) -> Vec<Arc<Error>> {
         self.files.as_ref().map_or_else(Vec::new, Watcher::problems)
     }
