@@ -109,7 +109,11 @@ check_oldest_rust() {
   local rust=${IRONHOUSE_OLDEST_RUST:-/usr/bin}
   "$rust/cargo" --version
   "$rust/rustc" --version | grep -F 'rustc 1.85.'
-  RUSTC=$rust/rustc CARGO_TARGET_DIR=target/oldest "$rust/cargo" check --locked --lib --package ironhouse
+  local features
+  for features in '' tracing,metrics; do
+    RUSTC=$rust/rustc CARGO_TARGET_DIR=target/oldest \
+      "$rust/cargo" check --locked --lib --package ironhouse --features "$features"
+  done
 }
 
 # The shared libraries that an example loads.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// Events that a reader may leave unread before it misses some.
@@ -19,16 +19,24 @@ pub(crate) struct Fanout<T> {
 
 #[derive(Debug)]
 struct Reader<T> {
-    queue: SyncSender<T>,
+    queue: Arc<Queue<T>>,
     missed: Arc<AtomicU64>,
 }
+
+/// Events, each with how many this reader missed before it; `None` wakes the reader.
+type Queue<T> = SyncSender<Option<(u64, T)>>;
 
 /// A reading end.
 #[derive(Debug)]
 pub(crate) struct Tap<T> {
-    events: Receiver<T>,
+    events: Receiver<Option<(u64, T)>>,
+    queue: Weak<Queue<T>>,
     missed: Arc<AtomicU64>,
 }
+
+/// Ends the wait of one reader early.
+#[derive(Debug)]
+pub(crate) struct Waker<T>(Weak<Queue<T>>);
 
 /// There will be no more events, and all were read.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,15 +53,20 @@ impl<T: Clone> Fanout<T> {
     /// A reader of all events from now on; one that gets none where there will be none.
     pub(crate) fn tap(&self) -> Tap<T> {
         let (queue, events) = sync_channel(QUEUE);
-        let missed = Arc::new(AtomicU64::new(0));
+        let queue = Arc::new(queue);
+        let tap = Tap {
+            events,
+            queue: Arc::downgrade(&queue),
+            missed: Arc::new(AtomicU64::new(0)),
+        };
         if let Some(readers) = &mut *self.readers() {
             readers.push(Reader {
                 queue,
-                missed: missed.clone(),
+                missed: tap.missed.clone(),
             });
             self.read.store(true, Ordering::Release);
         }
-        Tap { events, missed }
+        tap
     }
 
     /// Whether anybody reads, as far as is known without looking.
@@ -61,23 +74,38 @@ impl<T: Clone> Fanout<T> {
         self.read.load(Ordering::Acquire)
     }
 
-    /// Reports an event.
-    pub(crate) fn emit(&self, event: impl FnOnce() -> T) {
+    /// Reports an event; how many readers miss it.
+    pub(crate) fn emit(&self, event: impl FnOnce() -> T) -> u64 {
         if !self.is_read() {
-            return;
+            return 0;
         }
-        let event = event();
+        let mut event = Some(event());
+        let mut missing = 0;
         if let Some(readers) = &mut *self.readers() {
-            readers.retain(|reader| match reader.queue.try_send(event.clone()) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
-                    reader.missed.fetch_add(1, Ordering::Relaxed);
-                    true
+            let mut left = readers.len();
+            readers.retain(|reader| {
+                left -= 1;
+                // The last one gets the event itself.
+                let given = if left > 0 {
+                    event.clone()
+                } else {
+                    event.take()
+                };
+                // Counted only here, under the lock.
+                let missed = reader.missed.load(Ordering::Relaxed);
+                match reader.queue.try_send(given.map(|event| (missed, event))) {
+                    Ok(()) => true,
+                    Err(TrySendError::Full(_)) => {
+                        reader.missed.store(missed + 1, Ordering::Relaxed);
+                        missing += 1;
+                        true
+                    }
+                    Err(TrySendError::Disconnected(_)) => false,
                 }
-                Err(TrySendError::Disconnected(_)) => false,
             });
             self.read.store(!readers.is_empty(), Ordering::Release);
         }
+        missing
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -97,23 +125,54 @@ impl<T: Clone> Fanout<T> {
 impl<T> Tap<T> {
     /// The next event, waiting at most `timeout` (`None`: as long as it takes); `None` when none came in time.
     pub(crate) fn next(&self, timeout: Option<Duration>) -> Result<Option<T>, Closed> {
-        let event = match timeout {
-            None => self
-                .events
-                .recv()
-                .map_err(|_| RecvTimeoutError::Disconnected),
-            Some(timeout) => self.events.recv_timeout(timeout),
-        };
-        match event {
-            Ok(event) => Ok(Some(event)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(Closed),
+        let event = self.next_counted(timeout)?;
+        Ok(event.map(|(_, event)| event))
+    }
+
+    /// The same, with how many events this reader missed before it in all. Where there is no wait, there is none to be woken from.
+    pub(crate) fn next_counted(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<Option<(u64, T)>, Closed> {
+        loop {
+            let event = match timeout {
+                None => self
+                    .events
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
+                Some(timeout) => self.events.recv_timeout(timeout),
+            };
+            match event {
+                Ok(None) if timeout == Some(Duration::ZERO) => {}
+                Ok(event) => return Ok(event),
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => return Err(Closed),
+            }
         }
+    }
+
+    /// What ends a wait of this reader early, as if its time were up.
+    pub(crate) fn waker(&self) -> Waker<T> {
+        Waker(self.queue.clone())
     }
 
     /// How many events this reader did not get because its queue was full.
     pub(crate) fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
+    }
+
+    /// The same count, for others.
+    pub(crate) fn missing(&self) -> Arc<AtomicU64> {
+        self.missed.clone()
+    }
+}
+
+impl<T> Waker<T> {
+    /// Wakes the reader, unless its queue is full: then it does not wait.
+    pub(crate) fn wake(&self) {
+        if let Some(queue) = self.0.upgrade() {
+            let _ = queue.try_send(None);
+        }
     }
 }
 
@@ -127,7 +186,7 @@ mod tests {
         let taps = [fanout.tap(), fanout.tap()];
         fanout.emit(|| 1);
         fanout.close();
-        fanout.emit(|| 2);
+        assert_eq!(fanout.emit(|| 2), 0);
         for tap in taps {
             assert_eq!(tap.next(None), Ok(Some(1)));
             assert_eq!(tap.next(None), Err(Closed));
@@ -139,9 +198,32 @@ mod tests {
     fn a_reader_that_does_not_read_keeps_the_oldest_and_counts_the_rest() {
         let fanout = Fanout::new();
         let tap = fanout.tap();
-        (0..QUEUE + 3).for_each(|n| fanout.emit(|| n));
-        assert_eq!(tap.missed(), 3);
-        assert_eq!(tap.next(None), Ok(Some(0)));
+        let missing: u64 = (0..QUEUE + 3).map(|n| fanout.emit(|| n)).sum();
+        assert_eq!((missing, tap.missed()), (3, 3));
+        assert_eq!(tap.next_counted(None), Ok(Some((0, 0))));
+        // The first one behind the gap knows of it.
+        assert_eq!(fanout.emit(|| 9999), 0);
+        for n in 1..QUEUE {
+            assert_eq!(tap.next_counted(None), Ok(Some((0, n))));
+        }
+        assert_eq!(tap.next_counted(None), Ok(Some((3, 9999))));
+    }
+
+    #[test]
+    fn a_woken_reader_waits_no_longer_and_the_end_is_not_delayed_by_who_could_wake() {
+        let fanout = Fanout::new();
+        let tap = fanout.tap();
+        let waker = tap.waker();
+        waker.wake();
+        assert_eq!(tap.next(None), Ok(None));
+        waker.wake();
+        fanout.emit(|| 1);
+        assert_eq!(tap.next(Some(Duration::ZERO)), Ok(Some(1)));
+        fanout.emit(|| 1);
+        fanout.close();
+        assert_eq!(tap.next(None), Ok(Some(1)));
+        assert_eq!(tap.next(None), Err(Closed));
+        waker.wake();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
@@ -57,6 +57,24 @@ impl Thread {
             // A panic was reported when it happened, and what the thread owned is gone either way.
             let _ = self.handle.join();
         }
+    }
+
+    /// The same, for at most `patience`: a thread that is stuck then is left to itself.
+    pub(crate) fn join_within(self, patience: Duration) {
+        let start = Instant::now();
+        let here = self.process == std::process::id() && !OURS.get();
+        while here && !self.handle.is_finished() {
+            if start.elapsed() >= patience {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.join();
+    }
+
+    /// Whether it has ended, by itself or by a panic.
+    pub(crate) fn is_over(&self) -> bool {
+        self.handle.is_finished()
     }
 }
 
@@ -140,6 +158,17 @@ mod tests {
         // SIGINT (2) and SIGTERM (15) among them; SIGKILL and SIGSTOP cannot be blocked.
         assert_eq!(blocked(&theirs) & (1 << 1 | 1 << 14), 1 << 1 | 1 << 14);
         assert_eq!(blocked(&mask()), before);
+    }
+
+    #[test]
+    fn a_thread_that_is_stuck_holds_up_nobody_for_longer_than_its_patience() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let thread = spawn("ironhouse-test", move || while held.recv().is_ok() {}).unwrap();
+        assert!(!thread.is_over());
+        thread.join_within(Duration::from_millis(2));
+        assert!(release.send(()).is_ok());
+        let thread = spawn("ironhouse-test", || ()).unwrap();
+        thread.join_within(Duration::MAX);
     }
 
     #[test]

@@ -2,15 +2,21 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
 use super::connections::ExcessConnection;
+use super::counters::{Counts, verdict};
 use super::faults::FailedHandshake;
 use super::fingerprint::Fingerprint;
+use super::jsonl::{AuditFile, Progress};
 use super::keys::PublicKey;
 use super::lockout::LockedOut;
+use super::meter::{Meter, Since};
 use super::peers::ConnectedPeer;
+use super::traces::Traces;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
 use crate::fanout::{Fanout, Tap};
@@ -64,6 +70,25 @@ pub enum AuditEvent {
     HandlerDied,
 }
 
+impl AuditEvent {
+    /// What happened, in a word for machines: `decision`, `malformed`, `closed`, `clock_jumped`, `locked_out`,
+    /// `too_many_connections`, `handshake_failed`, `config_changed`, `config_refused`, `handler_died`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            AuditEvent::Decision(_) => "decision",
+            AuditEvent::Malformed(_) => "malformed",
+            AuditEvent::Closed(_) => "closed",
+            AuditEvent::ClockJumped { .. } => "clock_jumped",
+            AuditEvent::LockedOut(_) => "locked_out",
+            AuditEvent::TooManyConnections(_) => "too_many_connections",
+            AuditEvent::HandshakeFailed(_) => "handshake_failed",
+            AuditEvent::ConfigChanged { .. } => "config_changed",
+            AuditEvent::ConfigRefused { .. } => "config_refused",
+            AuditEvent::HandlerDied => "handler_died",
+        }
+    }
+}
+
 /// The answer to one request: who, whence, domain, mechanism, verdict, reason.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -92,6 +117,11 @@ impl Decision {
             _ => return None,
         };
         Some(key.fingerprint())
+    }
+
+    /// What the status means, in a word for machines: `admitted`, `deferred` (300) or `refused` (400, 500).
+    pub const fn verdict(&self) -> &'static str {
+        verdict(self.status)
     }
 }
 
@@ -264,13 +294,17 @@ impl fmt::Display for Decision {
 ///
 /// One that is not read keeps the 4096 oldest and counts the others as [`dropped`](Self::dropped): decisions never wait.
 #[derive(Debug)]
-pub struct AuditEvents(Tap<AuditEvent>);
+pub struct AuditEvents(Tap<Timed>);
+
+/// An event and when it happened.
+pub(crate) type Timed = (SystemTime, AuditEvent);
 
 impl AuditEvents {
     /// The next event, waiting at most `timeout` (`None`: as long as it takes). `None` when none came in time, or when the
     /// authenticator is gone and all was read.
     pub fn next(&self, timeout: Option<Duration>) -> Option<AuditEvent> {
-        self.0.next(timeout).ok().flatten()
+        let (_, event) = self.0.next(timeout).ok().flatten()?;
+        Some(event)
     }
 
     /// The next decision, waiting at most `timeout`; other events are passed over.
@@ -290,11 +324,16 @@ impl AuditEvents {
     }
 }
 
-/// Where the authenticator's thread puts its events.
+/// Where the authenticator's thread puts its events, and what counts them.
 pub(crate) struct Audit {
-    events: Fanout<AuditEvent>,
+    events: Fanout<Timed>,
     /// Those, and what any stranger can cause at no cost.
-    handshakes: Fanout<AuditEvent>,
+    handshakes: Fanout<Timed>,
+    traces: Traces,
+    pub(super) counts: Counts,
+    pub(super) meter: Meter,
+    /// The files that the events are written to.
+    files: Mutex<Vec<Weak<Progress>>>,
 }
 
 impl Audit {
@@ -302,49 +341,142 @@ impl Audit {
         Self {
             events: Fanout::new(),
             handshakes: Fanout::new(),
+            traces: Traces::new(),
+            counts: Counts::new(),
+            meter: Meter::new(),
+            files: Mutex::default(),
         }
     }
 
     pub(crate) fn subscribe(&self) -> AuditEvents {
-        AuditEvents(self.events.tap())
+        AuditEvents(self.tap())
+    }
+
+    pub(super) fn tap(&self) -> Tap<Timed> {
+        self.events.tap()
     }
 
     pub(crate) fn subscribe_to_handshakes(&self) -> AuditEvents {
         AuditEvents(self.handshakes.tap())
     }
 
+    /// What hands the events on to `tracing`.
+    pub(super) fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
     pub(crate) fn emit(&self, event: impl FnOnce() -> AuditEvent) {
-        if !self.handshakes.is_read() {
-            return self.events.emit(event);
+        let trace = self.traces.wants_any();
+        self.report(trace, || (SystemTime::now(), event()));
+    }
+
+    fn report(&self, trace: bool, event: impl FnOnce() -> Timed) {
+        let dropped = if trace || self.handshakes.is_read() {
+            let event = event();
+            let traced = if trace { self.traces.emit(&event) } else { 0 };
+            traced + self.handshakes.emit(|| event.clone()) + self.events.emit(|| event)
+        } else {
+            self.events.emit(event)
+        };
+        self.dropped(dropped);
+    }
+
+    fn dropped(&self, dropped: u64) {
+        if dropped > 0 {
+            self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
+            self.meter.dropped(dropped);
         }
-        let event = event();
-        self.events.emit(|| event.clone());
-        self.handshakes.emit(|| event);
     }
 
     /// Reports a handshake that failed.
     pub(crate) fn failed(&self, failed: FailedHandshake) {
-        self.handshakes.emit(|| AuditEvent::HandshakeFailed(failed));
+        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        self.meter.failed(&failed.domain, failed.fault);
+        let event = || (failed.time, AuditEvent::HandshakeFailed(failed));
+        self.dropped(self.handshakes.emit(event));
     }
 
     /// Ends the events: there is nobody left to report.
     pub(crate) fn close(&self) {
         self.events.close();
         self.handshakes.close();
+        self.traces.close();
     }
 
-    /// Reports the answer to a request.
-    pub(crate) fn decision(&self, request: &ZapRequest<'_>, status: StatusCode, reason: Reason) {
-        self.emit(|| {
-            AuditEvent::Decision(Decision {
-                time: SystemTime::now(),
+    /// Reports the answer to a request that was read at `since`.
+    pub(crate) fn decision(
+        &self,
+        request: &ZapRequest<'_>,
+        since: Since,
+        status: StatusCode,
+        reason: Reason,
+    ) {
+        let mechanism = request.credential.mechanism();
+        self.counts.decided(status, reason);
+        self.meter
+            .decided(request.domain, mechanism, status, reason, since);
+        self.report(self.traces.wants(status), || {
+            let time = SystemTime::now();
+            let decision = Decision {
+                time,
                 domain: request.domain.unwrap_or("?").to_owned(),
-                mechanism: request.credential.mechanism(),
+                mechanism,
                 identity: request.credential.identity(),
                 address: request.address.clone(),
                 status,
                 reason,
-            })
+            };
+            (time, AuditEvent::Decision(decision))
         });
+    }
+
+    /// Reports a message that is no ZAP request.
+    pub(crate) fn malformed(&self, problem: ZapProblem) {
+        self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+        self.meter.malformed();
+        self.emit(|| AuditEvent::Malformed(problem));
+    }
+
+    /// Reports a connection that was closed.
+    pub(crate) fn closed(&self, peer: ConnectedPeer) {
+        self.counts.closed.fetch_add(1, Ordering::Relaxed);
+        self.meter.closed(&peer.domain);
+        self.emit(|| AuditEvent::Closed(peer));
+    }
+
+    /// Reports that somebody is locked out from now on.
+    pub(crate) fn locked_out(&self, locked_out: LockedOut) {
+        self.counts.locked_out.fetch_add(1, Ordering::Relaxed);
+        self.meter.locked_out();
+        self.emit(|| AuditEvent::LockedOut(locked_out));
+    }
+
+    /// Reports a connection that was closed because there was one too many.
+    pub(crate) fn closed_as_excess(&self, connection: ExcessConnection) {
+        self.counts.excess.fetch_add(1, Ordering::Relaxed);
+        self.meter.excess(&connection.domain, connection.limit);
+        self.emit(|| AuditEvent::TooManyConnections(connection));
+    }
+
+    /// Notes how many decisions are being waited for.
+    pub(crate) fn pending(&self, now: usize) {
+        let before = self.counts.pending.swap(now as u64, Ordering::Relaxed);
+        if before != now as u64 {
+            self.meter.pending(before, now);
+        }
+    }
+
+    /// The files that the events are written to.
+    pub(super) fn files(&self) -> Vec<AuditFile> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = files.iter().filter_map(Weak::upgrade);
+        files.map(|file| file.status()).collect()
+    }
+
+    /// Notes a file that the events are written to from now on.
+    pub(super) fn add_file(&self, file: Weak<Progress>) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|file| file.strong_count() > 0);
+        files.push(file);
     }
 }

@@ -6,10 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use super::address::PeerAddress;
-use super::audit::AuditEvents;
+use super::audit::{Audit, AuditEvents};
 use super::clock::{self, Source};
+use super::counters::Counters;
 use super::explain::Explanation;
 use super::handler::{Handler, Settings};
+use super::health::Health;
 use super::keys::PublicKey;
 use super::limits::Limits;
 use super::lockout::LockedOut;
@@ -171,6 +173,11 @@ impl Authenticator {
     }
 
     /// A reader of every decision from now on.
+    ///
+    /// With the feature `tracing`, the same events go to the subscriber that is the calling thread's default when the authenticator is
+    /// started, or else to the global one, with the target `ironhouse`: admissions at the level info, the death of the thread at error, all
+    /// else at warn. A decision has the fields `domain`, `mechanism`, `address`, `identity`, `fingerprint`, `status` and `reason`. They are
+    /// handed over by a thread of their own: a subscriber that is slow delays nobody, and misses what goes beyond its queue.
     pub fn events(&self) -> AuditEvents {
         self.0.shared().audit.subscribe()
     }
@@ -195,6 +202,41 @@ impl Authenticator {
 
     pub(super) fn handler(&self) -> &Handler {
         &self.0
+    }
+
+    /// How many decisions were made since the start, and of what kind. Costs nothing worth mentioning; asks nobody.
+    ///
+    /// With the feature `metrics`, these go through the `metrics` facade to the recorder that is installed globally, before the authenticator
+    /// is started. Labels take few values: `domain` is one that has a policy or else `?`, `verdict` is `admitted`, `deferred` or `refused`,
+    /// `reason` a [name](super::Reason::name), `store` the path of a store that a policy uses, or `memory` for all that have none.
+    ///
+    /// | metric | kind | labels |
+    /// |---|---|---|
+    /// | `ironhouse_decisions_total` | counter | `domain`, `mechanism`, `verdict`, `reason` |
+    /// | `ironhouse_decision_seconds` (from reading a request to its answer) | histogram | `domain`, `mechanism`, `verdict` |
+    /// | `ironhouse_pending_decisions` | gauge | |
+    /// | `ironhouse_malformed_total` (messages that are no requests) | counter | |
+    /// | `ironhouse_closed_total` (connections of peers no longer admitted) | counter | `domain` |
+    /// | `ironhouse_excess_connections_total` (closed because there was one too many) | counter | `domain`, `limit` |
+    /// | `ironhouse_failed_handshakes_total` (without a decision) | counter | `domain`, `fault` |
+    /// | `ironhouse_lockouts_total` (that began) | counter | |
+    /// | `ironhouse_audit_dropped_total` (events that readers missed) | counter | |
+    /// | `ironhouse_certificates` | gauge | `store` |
+    /// | `ironhouse_zap_threads` (alive, one per authenticator) | gauge | |
+    /// | `ironhouse_zap_thread_deaths_total` | counter | |
+    pub fn counters(&self) -> Counters {
+        self.audit().counts.read()
+    }
+
+    /// How its thread, the stores that its policies use and the [files](super::JsonLines) of audit events fare.
+    ///
+    /// Asks the thread for a sign of life, for at most a second. Counts the certificates that were added in memory to a store of files.
+    pub fn health(&self) -> Health {
+        self.0.shared().health()
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.0.shared().audit
     }
 
     /// Has the thread panic, so that a test can see that nobody gets in then.

@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::address::PeerAddress;
-use super::audit::AuditEvent;
 use super::limits::{Block, Limits};
 use super::peers::{Entry, Peers, State};
 
@@ -49,6 +48,18 @@ pub struct ExcessConnection {
     pub limit: ConnectionLimit,
     /// How many it allows.
     pub most: usize,
+}
+
+impl ConnectionLimit {
+    /// Its name for machines, such as `half_open`: that of the limit in [`Limits`].
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "connections",
+            Self::PerAddress => "connections_per_address",
+            Self::HalfOpen => "half_open",
+            Self::HalfOpenPerAddress => "half_open_per_address",
+        }
+    }
 }
 
 impl fmt::Display for ConnectionLimit {
@@ -222,13 +233,11 @@ impl Peers {
         // Fails only where the peer has left already.
         let _ = connection.shut_down();
         entry.closed = true;
-        self.audit.emit(|| {
-            AuditEvent::TooManyConnections(ExcessConnection {
-                domain: domain.to_string(),
-                address: entry.address.clone(),
-                limit,
-                most,
-            })
+        self.audit.closed_as_excess(ExcessConnection {
+            domain: domain.to_string(),
+            address: entry.address.clone(),
+            limit,
+            most,
         });
     }
 }
@@ -332,7 +341,7 @@ mod tests {
 
     use super::*;
     use crate::ffi::fd::Connection;
-    use crate::security::audit::{Audit, AuditEvents};
+    use crate::security::audit::{Audit, AuditEvent, AuditEvents};
     use crate::security::keys::PublicKey;
     use crate::security::peers::SocketWatch;
     use crate::security::revoke::RevocationScope;

@@ -50,6 +50,18 @@ pub enum HandshakeFault {
 }
 
 impl HandshakeFault {
+    /// Its name for machines, such as `timed_out`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OtherMechanism => "other_mechanism",
+            Self::Keys => "keys",
+            Self::Left => "left",
+            Self::TimedOut => "timed_out",
+            Self::NoAuthenticator => "no_authenticator",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+
     fn of(kind: EventKind) -> Option<Self> {
         Some(match kind {
             EventKind::HandshakeFailedProtocol(ProtocolError::MECHANISM_MISMATCH) => {

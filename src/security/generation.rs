@@ -2,8 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -134,6 +135,14 @@ impl KeyMap {
         true
     }
 
+    /// Every certificate with metadata, in no order.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Arc<Certificate>> {
+        self.branches
+            .iter()
+            .flat_map(|branch| branch.iter())
+            .flat_map(|shard| shard.iter().filter_map(|(_, kept)| kept.as_ref()))
+    }
+
     /// Every key held, in no order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.branches
@@ -204,6 +213,8 @@ pub(crate) struct Current {
     map: RwLock<Arc<KeyMap>>,
     /// Of the map, to be had without the lock.
     len: AtomicUsize,
+    /// When it was last changed, in microseconds since 1970; 0 if never.
+    changed_at: AtomicU64,
     hooks: Mutex<Vec<Hook>>,
 }
 
@@ -215,6 +226,7 @@ impl Current {
         Self {
             map: RwLock::new(Arc::new(KeyMap::new())),
             len: AtomicUsize::new(0),
+            changed_at: AtomicU64::new(0),
             hooks: Mutex::default(),
         }
     }
@@ -273,7 +285,16 @@ impl Current {
         }
     }
 
+    /// When it was last changed.
+    pub(crate) fn last_change(&self) -> Option<SystemTime> {
+        let micros = self.changed_at.load(Ordering::Relaxed);
+        (micros > 0).then(|| UNIX_EPOCH + Duration::from_micros(micros))
+    }
+
     fn changed(&self) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let micros = since.map_or(0, |since| since.as_micros() as u64);
+        self.changed_at.store(micros, Ordering::Relaxed);
         let hooks: Vec<_> = {
             let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
             hooks.iter().filter_map(Weak::upgrade).collect()

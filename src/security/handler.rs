@@ -14,14 +14,17 @@ use super::audit::{Audit, AuditEvent, Reason};
 use super::clock::{Clock, NextEnd, Reading, Source};
 use super::explain::{Explanation, PolicySource, Trace};
 use super::gssapi::GssapiServers;
+use super::health::{Health, Pulse, StoreHealth};
 use super::keys::PublicKey;
 use super::limits::{Block, Limits};
 use super::lockouts::{self, Lockouts};
+use super::meter::Since;
 use super::peers::Peers;
 use super::pending::Pending;
 use super::policy::{Judgement, Policy, Question, Rule};
 use super::revoke::RevocationScope;
 use super::store::CertificateStore;
+use super::traces::Running;
 use super::verdict::Outcome;
 use super::workers::Workers;
 use super::zap::{Credential, Frames, StatusCode, ZapReply, ZapRequest};
@@ -46,6 +49,8 @@ pub(crate) struct Handler {
     thread: Option<os::Thread>,
     /// What ends with it.
     companion: Mutex<Option<Box<dyn Send>>>,
+    /// Ends behind the thread.
+    _traces: Running,
 }
 
 /// What the handler's owners and its thread share.
@@ -55,6 +60,7 @@ pub(crate) struct Shared {
     pub(super) peers: Arc<Peers>,
     pub(super) clock: Clock,
     pub(super) lockouts: Option<Arc<Lockouts>>,
+    pulse: Pulse,
     inbox: Inbox,
     settings: Settings,
     /// Called by the stores that policies use.
@@ -122,6 +128,8 @@ enum Note {
     Current(u64, bool),
     /// Policies, stores or revocations have changed.
     JudgeAnew,
+    /// Somebody wants to know whether the thread turns.
+    Probe,
     /// A test wants to see what becomes of a dead thread.
     Crash,
 }
@@ -148,6 +156,7 @@ impl Handler {
         let (stop, stopped) = pair()?;
         let (wake, woken) = pair()?;
         let audit = Arc::new(Audit::new());
+        let traces = audit.traces().start()?;
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let weak = weak.clone();
             Shared {
@@ -159,6 +168,7 @@ impl Handler {
                 clock: Clock::new(clock, settings.skew, audit.clone()),
                 lockouts: Lockouts::new(&limits).map(Arc::new),
                 audit,
+                pulse: Pulse::new(),
                 inbox: Inbox {
                     notes: Mutex::default(),
                     wake,
@@ -195,6 +205,7 @@ impl Handler {
             stop: Some(stop),
             thread: Some(thread),
             companion: Mutex::default(),
+            _traces: traces,
         })
     }
 
@@ -266,6 +277,7 @@ impl Shared {
             match policies.gssapi.check(Some(name), &policy) {
                 Ok(()) => {
                     self.follow(&policy);
+                    self.audit.meter.know(name);
                     (policies.domains.insert(name.clone(), policy), Ok(()))
                 }
                 refused => (Some(policy), refused),
@@ -337,6 +349,7 @@ impl Shared {
             }
             for (name, policy) in &mut domains {
                 self.follow(policy);
+                self.audit.meter.know(name);
                 if let Some(before) = policies.domains.insert(name.clone(), policy.clone()) {
                     *policy = before;
                 }
@@ -432,6 +445,55 @@ impl Shared {
             || policy.is_none_or(|policy| policy.would_refuse(request, reading))
     }
 
+    /// How the thread, the stores and the audit fare; the thread is asked.
+    pub(crate) fn health(&self) -> Health {
+        Health {
+            thread: self.pulse.ask(|| self.post(Note::Probe)),
+            counters: self.audit.counts.read(),
+            stores: self.in_use(StoreHealth::of),
+            files: self.audit.files(),
+        }
+    }
+
+    /// What `look` makes of each store that policies use, and of the domains that use it (`None`: by the fallback).
+    fn in_use<T>(
+        &self,
+        look: impl Fn(&Arc<CertificateStore>, Vec<Option<Arc<str>>>) -> T,
+    ) -> Vec<T> {
+        // Without the lock while they are looked at.
+        let policies: Vec<_> = {
+            let policies = self.policies();
+            let named = policies.domains.iter();
+            let named = named.map(|(name, policy)| (Some(name.clone()), policy.clone()));
+            let fallback = policies.fallback.iter().map(|it| (None, it.clone()));
+            named.chain(fallback).collect()
+        };
+        let mut stores: Vec<(&Arc<CertificateStore>, Vec<_>)> = Vec::new();
+        for (domain, policy) in &policies {
+            for store in policy.stores() {
+                match stores
+                    .iter_mut()
+                    .find(|(known, _)| Arc::ptr_eq(known, store))
+                {
+                    Some((_, domains)) => domains.push(domain.clone()),
+                    None => stores.push((store, vec![domain.clone()])),
+                }
+            }
+        }
+        let looked = stores
+            .into_iter()
+            .map(|(store, domains)| look(store, domains));
+        looked.collect()
+    }
+
+    /// Tells the metrics of the stores' sizes, where there are metrics.
+    fn count_certificates(&self) {
+        #[cfg(feature = "metrics")]
+        self.audit.meter.stores(
+            self.in_use(|store, _| (store.path().map(std::path::Path::to_owned), store.len())),
+        );
+    }
+
     pub(crate) fn crash(&self) {
         self.post(Note::Crash);
     }
@@ -485,16 +547,16 @@ impl Shared {
     }
 
     /// Records what a request is told, and reports it.
-    fn settle(&self, request: &ZapRequest<'_>, outcome: Outcome) -> ZapReply {
+    fn settle(&self, request: &ZapRequest<'_>, read: Since, outcome: Outcome) -> ZapReply {
         let Outcome { mut reply, reason } = outcome;
         if reply.status == StatusCode::Success {
             reply.admission = self.peers.admit(request);
         }
-        self.audit.decision(request, reply.status, reason);
+        self.audit.decision(request, read, reply.status, reason);
         if let Some(lockouts) = &self.lockouts {
             if lockouts::is_failure(reason) || reason == Reason::LockedOut {
                 for locked_out in lockouts.news(request) {
-                    self.audit.emit(|| AuditEvent::LockedOut(locked_out));
+                    self.audit.locked_out(locked_out);
                 }
             }
         }
@@ -546,8 +608,12 @@ struct Zap {
 
 impl Zap {
     fn run(mut self) {
+        self.shared.audit.meter.started();
         let ended = catch_unwind(AssertUnwindSafe(|| self.serve()));
         let died = !matches!(ended, Ok(Ok(()) | Err(Error::Terminated)));
+        self.shared.pulse.end(died);
+        self.shared.audit.pending(0);
+        self.shared.audit.meter.ended(died);
         if died {
             self.shared.audit.emit(|| AuditEvent::HandlerDied);
         }
@@ -587,6 +653,8 @@ impl Zap {
         loop {
             let drained = self.read_requests()?;
             self.judge_anew();
+            // Whatever is answered below leads to another turn.
+            self.shared.audit.pending(self.pending.len());
             // Sending may take the signal of a new request: then look again, before waiting for the next one.
             let sent = self.read_notes()? | self.see_to_deadlines()?;
             let anew = self.anew.then_some(self.rest);
@@ -617,7 +685,7 @@ impl Zap {
             match self.socket.try_recv_into(&mut self.spare) {
                 Ok(()) => match Frames::new(std::mem::take(&mut self.spare)) {
                     Ok(frames) => self.judge(frames, false)?,
-                    Err(problem) => self.shared.audit.emit(|| AuditEvent::Malformed(problem)),
+                    Err(problem) => self.shared.audit.malformed(problem),
                 },
                 Err(Error::Again) => return Ok(true),
                 Err(Error::Interrupted) => {}
@@ -669,6 +737,7 @@ impl Zap {
                         }
                     }
                 }
+                Note::Probe => self.shared.pulse.answer(),
                 #[allow(clippy::panic)]
                 Note::Crash => panic!("crashed by a test"),
             }
@@ -680,11 +749,13 @@ impl Zap {
     /// thread's time.
     fn judge_anew(&mut self) {
         let start = Instant::now();
+        self.shared.pulse.turned(start);
         self.anew |= self.next_end.has_come(start, &self.shared.clock);
         if self.anew && start >= self.rest {
             self.anew = false;
             self.next_end = NextEnd::none();
             self.next_end.add(self.shared.put_out());
+            self.shared.count_certificates();
             self.rest = start + start.elapsed() * 10;
         }
     }
@@ -704,7 +775,7 @@ impl Zap {
         let request = match frames.request() {
             Ok(request) => request,
             Err(problem) => {
-                self.shared.audit.emit(|| AuditEvent::Malformed(problem));
+                self.shared.audit.malformed(problem);
                 return self.send(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
@@ -723,7 +794,7 @@ impl Zap {
                 if let Some(lockouts) = &self.shared.lockouts {
                     lockouts.note(&request, outcome.reason);
                 }
-                let reply = self.shared.settle(&request, outcome);
+                let reply = self.shared.settle(&request, frames.read, outcome);
                 self.send(frames, reply)
             }
             Judgement::Ask(question) => {
@@ -797,7 +868,7 @@ impl Zap {
     /// Answers a request that waited.
     fn answer(&mut self, frames: Frames, outcome: Outcome) -> Result<()> {
         let reply = match frames.request() {
-            Ok(request) => self.shared.settle(&request, outcome),
+            Ok(request) => self.shared.settle(&request, frames.read, outcome),
             Err(_) => ZapReply::refusal(StatusCode::AuthenticationFailure),
         };
         self.send(frames, reply)

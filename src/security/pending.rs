@@ -58,6 +58,11 @@ impl<T> Pending<T> {
         Ok(id)
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
     /// The request of this number, unless its deadline has passed.
     pub(crate) fn take(&mut self, id: u64) -> Option<T> {
         let (request, from) = self.requests.remove(&id)?;

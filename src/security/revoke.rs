@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::audit::AuditEvent;
 use super::peers::{Admission, Arrivals, Entry, Peers, State, Watched, Who};
 use super::zap::ADMISSION;
 use crate::socket::Message;
@@ -128,7 +127,7 @@ impl Peers {
         let _ = connection.shut_down();
         entry.closed = true;
         if let Some(peer) = entry.describe(domain, arrivals) {
-            self.audit.emit(|| AuditEvent::Closed(peer));
+            self.audit.closed(peer);
         }
     }
 

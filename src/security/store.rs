@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::certificate::Certificate;
 use super::directory::Layout;
 use super::generation::{Current, Hook, Kept, KeyMap, keep};
+use super::health::Reload;
 use super::keys::PublicKey;
 use super::revocations::RevocationList;
 use super::signing::VerifyKey;
@@ -88,6 +89,8 @@ pub enum Watching {
     /// It cannot (no more watches to be had, most often): the files are compared one by one, each second or, with many of them, less
     /// often. On Linux, raise the sysctls `fs.inotify.max_user_watches` and `max_user_instances` and open the store anew.
     Polling,
+    /// By nothing: a fault of ours ended what followed the files. They admit nobody; open the store anew.
+    Ended,
 }
 
 impl CertificateStore {
@@ -296,6 +299,31 @@ impl CertificateStore {
         keys.into_iter().collect()
     }
 
+    /// The certificates that admit now and end before `time`, the first to end first. Looks at all of them.
+    pub fn ending_before(&self, time: SystemTime) -> Vec<Arc<Certificate>> {
+        let now = SystemTime::now();
+        let memory = self.memory.generation();
+        let files = self.files.as_ref().map(|files| files.keys().generation());
+        let files = files.iter().flat_map(|files| files.certificates());
+        let inserted = memory.certificates();
+        let inserted = inserted.filter(|it| self.counts(&Some(Arc::clone(it))));
+        let before = |key| memory.get(key).is_some_and(|kept| self.counts(kept));
+        let beside = files.filter(|it| !before(it.public_key()));
+        let mut ending: Vec<_> = inserted
+            .chain(beside)
+            .filter_map(|certificate| {
+                let life = certificate.validity();
+                let end = life.not_after().filter(|end| *end < time)?;
+                life.admits_at(now).then(|| (end, certificate.clone()))
+            })
+            .collect();
+        ending.sort_by_key(|(end, certificate)| (*end, *certificate.public_key().as_bytes()));
+        ending
+            .into_iter()
+            .map(|(_, certificate)| certificate)
+            .collect()
+    }
+
     /// What is wrong with the files of a directory, ordered by path, or with the lines of a key file, the first thousand of them; the others
     /// are loaded.
     ///
@@ -307,10 +335,30 @@ impl CertificateStore {
         self.files.as_ref().map_or_else(Vec::new, Watcher::problems)
     }
 
+    /// The directory or key file, as an absolute path; `None` for a store in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.files.as_ref().map(Watcher::root)
+    }
+
+    /// The last change of the keys admitted.
+    pub(super) fn changed(&self) -> Option<SystemTime> {
+        let files = self.files.as_ref();
+        self.memory
+            .last_change()
+            .max(files.and_then(|files| files.keys().last_change()))
+    }
+
+    /// The last look at what changed on disk, or at all of it.
+    pub(super) fn reload(&self) -> Option<Reload> {
+        self.files.as_ref().and_then(Watcher::reload)
+    }
+
     /// How changes on disk are noticed; `None` for a store in memory.
     pub fn watching(&self) -> Option<Watching> {
         self.files.as_ref().map(|directory| {
-            if directory.is_polling() {
+            if directory.is_dead() {
+                Watching::Ended
+            } else if directory.is_polling() {
                 Watching::Polling
             } else {
                 Watching::Events
@@ -380,7 +428,7 @@ mod tests {
     use std::process::Command;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::time::{Instant, SystemTime};
+    use std::time::Instant;
 
     const DEADLINE: Duration = Duration::from_secs(20);
 

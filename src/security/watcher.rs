@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::directory::{Layout, Tree};
 use super::events::{Bell, Source};
 use super::generation::{Current, KeyMap};
+use super::health::Reload;
 use super::pass::Pass;
 use super::trust::Guard;
 use crate::error::{Error, Result};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// What a signed store goes by.
     pub(crate) guard: Option<Arc<Guard>>,
     problems: Mutex<BTreeMap<PathBuf, Vec<Arc<Error>>>>,
+    /// The last look at what changed, or at everything.
+    reload: Mutex<Option<Reload>>,
     pub(crate) polling: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// Events in the queue.
@@ -57,6 +60,7 @@ impl Shared {
             keys: Current::new(),
             guard,
             problems: Mutex::default(),
+            reload: Mutex::default(),
             polling: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
@@ -92,6 +96,10 @@ impl Shared {
         if !problems.is_empty() {
             problems.remove(path().as_ref());
         }
+    }
+
+    fn reload(&self) -> MutexGuard<'_, Option<Reload>> {
+        self.reload.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn problems_now(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Vec<Arc<Error>>>> {
@@ -150,6 +158,7 @@ impl Drop for Request {
 
 /// A directory or a key file being watched, until dropped.
 pub(crate) struct Watcher {
+    root: PathBuf,
     shared: Arc<Shared>,
     queue: Sender<Message>,
     thread: Option<os::Thread>,
@@ -168,7 +177,7 @@ impl Watcher {
         let (queue, messages) = mpsc::channel();
         let (loaded, ready) = mpsc::channel();
         let thread = {
-            let (shared, queue) = (Arc::clone(&shared), queue.clone());
+            let (shared, queue, root) = (Arc::clone(&shared), queue.clone(), root.clone());
             os::spawn("ironhouse-watch", move || {
                 watch(&root, layout, poll, &shared, &queue, &messages, &loaded);
             })?
@@ -176,6 +185,7 @@ impl Watcher {
         // A hang-up means a panic in the first load: the store is empty then.
         let _ = ready.recv();
         Ok(Self {
+            root,
             shared,
             queue,
             thread: Some(thread),
@@ -204,6 +214,20 @@ impl Watcher {
     pub(crate) fn trust_anew(&self) {
         // If the thread is gone, there are no keys.
         let _ = self.queue.send(Message::Trust);
+    }
+
+    /// Whether nobody follows the files any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_none_or(os::Thread::is_over)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The last look at what changed, or at everything.
+    pub(crate) fn reload(&self) -> Option<Reload> {
+        *self.shared.reload()
     }
 
     pub(crate) fn ask(&self, request: Request) {
@@ -333,10 +357,12 @@ impl<'a> State<'a> {
                 self.compare_all();
                 self.answer();
             } else if !batch.dirty.is_empty() {
+                let start = Instant::now();
                 for path in &batch.dirty {
                     self.tree.refresh(path);
                 }
                 self.tree.publish();
+                *self.shared.reload() = Some(Reload::now(start.elapsed()));
             }
             if batch.heard {
                 self.look_around();
@@ -435,6 +461,13 @@ impl<'a> State<'a> {
         self.tree.publish();
     }
 
+    /// Everything has been compared.
+    fn compared(&mut self, took: Duration) {
+        self.tree.publish();
+        self.last_pass = (Instant::now(), took);
+        *self.shared.reload() = Some(Reload::now(took));
+    }
+
     fn answer(&mut self) {
         if let Some(bell) = &mut self.bell {
             bell.forget();
@@ -454,8 +487,7 @@ impl<'a> State<'a> {
         self.pass = None;
         self.tree.source().doubt_all();
         self.tree.finish(pass);
-        self.tree.publish();
-        self.last_pass = (Instant::now(), start.elapsed());
+        self.compared(start.elapsed());
     }
 
     /// When the next comparison is due.
@@ -498,8 +530,7 @@ impl<'a> State<'a> {
             *took += now.elapsed();
             if ended {
                 let took = *took;
-                self.tree.publish();
-                self.last_pass = (Instant::now(), took);
+                self.compared(took);
                 self.pass = None;
             }
         }

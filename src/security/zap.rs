@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::address::PeerAddress;
 use super::certificate::Certificate;
 use super::keys::PublicKey;
+use super::meter::Since;
 use crate::error::Result;
 use crate::socket::{FrameList, Socket};
 
@@ -184,6 +185,8 @@ pub(crate) struct Frames {
     frames: FrameList,
     /// How many frames are return address, the empty delimiter included.
     envelope: usize,
+    /// When it was read.
+    pub(crate) read: Since,
 }
 
 impl Frames {
@@ -195,6 +198,7 @@ impl Frames {
             Some(at) if frames.len() >= at + 4 => Ok(Self {
                 frames,
                 envelope: at + 2,
+                read: Since::now(),
             }),
             _ => Err(ZapProblem::FrameCount(frames.len())),
         }
@@ -303,6 +307,16 @@ pub enum StatusCode {
 }
 
 impl StatusCode {
+    /// The three digits as a number.
+    pub const fn number(self) -> u16 {
+        match self {
+            StatusCode::Success => 200,
+            StatusCode::TemporaryError => 300,
+            StatusCode::AuthenticationFailure => 400,
+            StatusCode::InternalError => 500,
+        }
+    }
+
     fn digits(self) -> &'static str {
         match self {
             StatusCode::Success => "200",

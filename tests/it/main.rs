@@ -22,6 +22,7 @@ mod life;
 mod limits;
 mod mechanism;
 mod monitor;
+mod observe;
 mod options;
 mod os;
 mod passwords;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ironhouse::security::{
     AuditEvent, Authenticator, CertificateStore, CurveClient, CurvePolicy, CurveServer, Domain,
     NullServer, Password, PasswordFile, PlainClient, PlainServer, Policy, Reason,
-    SecretCertificate, StatusCode, Verdict,
+    SecretCertificate, StatusCode, ThreadHealth, Verdict,
 };
 use ironhouse::socket::{HandshakeProblem, SocketBuilder, options};
 use ironhouse::{Context, Error, Socket, SocketType};
@@ -175,6 +175,7 @@ fn a_dead_authenticator_admits_nobody_not_even_by_a_retry() {
             let (server, endpoint) = house.server(&domain);
             authenticator.crash_for_test();
             assert_eq!(events.next(Some(SOON)), Some(AuditEvent::HandlerDied));
+            assert_eq!(authenticator.health().thread, ThreadHealth::Died);
             for friend in [true, false] {
                 assert!(!house.is_admitted(friend, &endpoint), "{kind:?}");
             }

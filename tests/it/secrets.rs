@@ -4,8 +4,8 @@ use std::fmt::{Debug, Write};
 use std::time::Duration;
 
 use ironhouse::security::{
-    Authenticator, CurveClient, CurvePolicy, CurveServer, Password, PasswordFile, PlainClient,
-    PlainServer, Policy, SecretCertificate, SecretKey,
+    Authenticator, CurveClient, CurvePolicy, CurveServer, JsonLines, Password, PasswordFile,
+    PlainClient, PlainServer, Policy, SecretCertificate, SecretKey,
 };
 use ironhouse::{Context, Message, SocketType};
 
@@ -61,6 +61,9 @@ fn nothing_that_is_printed_holds_a_key_or_a_password() {
         let context = Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
         let events = authenticator.events();
+        let folder = folder();
+        let lines = folder.path().join("audit.jsonl");
+        let file = JsonLines::open(&lines, &authenticator).unwrap();
 
         let passwords = PasswordFile::in_memory();
         passwords.insert("ada", PASSWORD).unwrap();
@@ -138,8 +141,13 @@ fn nothing_that_is_printed_holds_a_key_or_a_password() {
             log.0
         );
 
+        file.flush(SOON).unwrap();
+        log.0 += &std::fs::read_to_string(&lines).unwrap();
+        assert!(log.0.contains("\"reason\":\"mechanism_not_allowed\""));
+        log.debug(&(&file, authenticator.counters(), authenticator.health()));
+        writeln!(log.0, "{}", authenticator.health()).unwrap();
+
         // What is wrong with a secret file or text is told without the text.
-        let folder = folder();
         let path = folder.path().join("key");
         secret.save(&path).unwrap();
         let file = folder.path().join("key_secret");

@@ -1,0 +1,728 @@
+//! `JsonLines`: audit events written to a file, a line of JSON each, by a thread that no decision waits for.
+
+use std::fmt;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::audit::Timed;
+use super::authenticator::Authenticator;
+use super::json::{Seconds, event_line, lost_line};
+use crate::error::{Error, Result};
+use crate::fanout::{Tap, Waker};
+use crate::ffi::os;
+
+/// Text that is written at once.
+const BATCH: usize = 64 * 1024;
+
+/// How long more events are waited for after the first: so a flood of them costs few wake-ups and writes.
+const LINGER: Duration = Duration::from_millis(1);
+
+/// How long after a failure the next attempt is made.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long dropping waits for a write in progress.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Writes an authenticator's audit events to a file, a line of JSON each, until dropped. Decisions never wait for it.
+///
+/// The file is appended to; one that is not there is created for its owner alone (mode 0600). Before lines are written, it is seen whether the
+/// path still names the file that is open: one that was renamed or removed is let go, and another opened or created. So log rotation needs
+/// no signal; with one, call [`reopen`](Self::reopen). (For `logrotate`: `nocreate`, or the new file may be made twice.)
+///
+/// Where nothing can be written (no space, no permission), lines wait, and it is tried again each second. As many events as a reader may
+/// leave unread are kept, and the others counted as [`lost`](AuditFile::lost). Once writing works again, a line says how many, in
+/// the place where they are missing. What was written in part is completed; where it cannot be (the file is another one now), it ends
+/// there, and the line is written anew on a line of its own.
+///
+/// # Fields
+/// Each line is an object with `time` (RFC 3339, UTC, microseconds) and `event`, and what belongs to that event:
+///
+/// | `event` | fields |
+/// |---|---|
+/// | `decision` | `verdict` (`admitted`, `deferred`, `refused`), `status` (200 to 500), `reason` ([`Reason::name`](super::Reason::name)), `domain`, `mechanism`, `address`, `identity` (text, or null for NULL), `fingerprint` (of the key; null but for CURVE) |
+/// | `malformed` | `problem` |
+/// | `closed` | `domain`, `address`, `since` (a time), `admitted` (whether it is certainly one of the candidates), `candidates` (a list of objects with `mechanism` and `identity`) |
+/// | `locked_out` | `domain`, `address` (a block), `mechanism`, `identity` (each null where it does not matter), `seconds` |
+/// | `too_many_connections` | `domain`, `address`, `limit`, `most` |
+/// | `clock_jumped` | `expected`, `found` (times) |
+/// | `config_changed` | `path`, `needs_restart` (keys, with blanks between them) |
+/// | `config_refused` | `path`, `line` (or null), `reason` |
+/// | `handler_died` | |
+/// | `lost` | `lost` (how many events are missing here) |
+///
+/// Fields and events may be added, never changed. No field holds a secret.
+///
+/// ```
+/// # fn main() -> ironhouse::Result<()> {
+/// # use ironhouse::security::{Authenticator, JsonLines};
+/// # use std::time::Duration;
+/// # let context = ironhouse::Context::new()?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("audit.jsonl");
+/// let authenticator = Authenticator::start(&context)?;
+/// let file = JsonLines::open(path, &authenticator)?;
+/// // ...
+/// file.flush(Duration::from_secs(1))?;
+/// assert_eq!(file.status().lost, 0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct JsonLines {
+    progress: Arc<Progress>,
+    waker: Waker<Timed>,
+    thread: Option<os::Thread>,
+}
+
+/// How a file of audit events fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Lines written to it.
+    pub lines: u64,
+    /// Events that will not be written, as too many waited.
+    pub lost: u64,
+    /// Why nothing can be written, and since when, if it is so.
+    pub failing: Option<(String, SystemTime)>,
+}
+
+/// What the thread and others share.
+pub(super) struct Progress {
+    path: PathBuf,
+    lost: Arc<AtomicU64>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: u64,
+    failing: Option<(String, SystemTime)>,
+    reopen: bool,
+    stop: bool,
+    /// How often it was asked that all be written, and how many of these are answered.
+    asked: u64,
+    answered: u64,
+    ended: bool,
+}
+
+impl JsonLines {
+    /// Writes the events of `authenticator` from now on to the file at `path`. Its directory must be there.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: the file can be neither opened nor created. [`Error::Os`]: no thread can be started.
+    pub fn open(path: impl AsRef<Path>, authenticator: &Authenticator) -> Result<Self> {
+        let audit = authenticator.audit();
+        let writer = Self::follow(path.as_ref(), audit.tap())?;
+        audit.add_file(Arc::downgrade(&writer.progress));
+        Ok(writer)
+    }
+
+    fn follow(path: &Path, events: Tap<Timed>) -> Result<Self> {
+        let failed = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        // The process may change its directory later.
+        let path = std::path::absolute(path).map_err(failed)?;
+        let open = Open::at(&path).map_err(failed)?;
+        let progress = Arc::new(Progress {
+            path,
+            lost: events.missing(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let waker = events.waker();
+        let writer = Writer {
+            progress: progress.clone(),
+            text: Text::default(),
+            open: Some(open),
+            noted: 0,
+            events,
+        };
+        let thread = os::spawn("ironhouse-audit", move || writer.run())?;
+        Ok(Self {
+            progress,
+            waker,
+            thread: Some(thread),
+        })
+    }
+
+    /// Has the path opened anew before the next line is written, as after a signal that says so; where writing failed, at once.
+    pub fn reopen(&self) {
+        self.tell(|state| state.reopen = true);
+    }
+
+    /// Returns once every event before the call is in the hands of the operating system.
+    ///
+    /// # Errors
+    /// [`Error::Again`]: not within `timeout`; [`status`](Self::status) may say why.
+    pub fn flush(&self, timeout: Duration) -> Result<()> {
+        let mut asked = 0;
+        self.tell(|state| {
+            state.asked += 1;
+            asked = state.asked;
+        });
+        let start = Instant::now();
+        let mut state = self.progress.state();
+        while state.answered < asked {
+            let left = timeout.checked_sub(start.elapsed());
+            let (false, Some(left)) = (state.ended, left) else {
+                return Err(Error::Again);
+            };
+            state = self.progress.wait(state, left);
+        }
+        Ok(())
+    }
+
+    /// How it fares.
+    pub fn status(&self) -> AuditFile {
+        self.progress.status()
+    }
+
+    fn tell(&self, word: impl FnOnce(&mut State)) {
+        word(&mut self.progress.state());
+        self.progress.changed.notify_all();
+        self.waker.wake();
+    }
+}
+
+/// Writes what there is, but does not wait for what cannot be written.
+impl Drop for JsonLines {
+    fn drop(&mut self) {
+        self.tell(|state| state.stop = true);
+        if let Some(thread) = self.thread.take() {
+            thread.join_within(PATIENCE);
+        }
+    }
+}
+
+impl fmt::Debug for JsonLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JsonLines").field(&self.status()).finish()
+    }
+}
+
+/// Such as `/var/log/audit.jsonl: 12 lines, 0 lost`.
+impl fmt::Display for AuditFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        write!(f, "{path}: {} lines, {} lost", self.lines, self.lost)?;
+        self.failing.iter().try_for_each(|(reason, since)| {
+            let since = Seconds(*since);
+            write!(f, "; cannot be written since {since}: {reason}")
+        })
+    }
+}
+
+impl Progress {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, timeout: Duration) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, timeout);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(super) fn status(&self) -> AuditFile {
+        let state = self.state();
+        AuditFile {
+            path: self.path.clone(),
+            lines: state.lines,
+            lost: self.lost.load(Ordering::Relaxed),
+            failing: state.failing.clone(),
+        }
+    }
+}
+
+/// The thread.
+struct Writer {
+    progress: Arc<Progress>,
+    events: Tap<Timed>,
+    /// `None` after a failure.
+    open: Option<Open>,
+    text: Text,
+    /// Missed events that a line tells of.
+    noted: u64,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut ended = false;
+        while !ended {
+            let (asked, stop, told) = {
+                let state = self.progress.state();
+                let told = state.stop || state.reopen || state.asked > state.answered;
+                (state.asked, state.stop, told)
+            };
+            let gathered = self.gather(!told);
+            let written = self.write();
+            let mut state = self.progress.state();
+            if written && gathered != Gathered::Some {
+                state.answered = asked;
+            }
+            // What came before the word to stop is written, unless it cannot be.
+            ended = match gathered {
+                Gathered::Some => !written,
+                Gathered::All => stop || !written,
+                Gathered::Last => true,
+            };
+            state.ended = ended;
+            drop(state);
+            self.progress.changed.notify_all();
+        }
+    }
+
+    /// Takes the events that there are; waits for the first one if there is none.
+    fn gather(&mut self, wait: bool) -> Gathered {
+        let mut patience = if wait { None } else { Some(Duration::ZERO) };
+        while self.text.buffer.len() < BATCH {
+            match self.events.next_counted(patience) {
+                Ok(Some((missed, event))) => {
+                    self.note_missed(missed, event.0);
+                    self.text.push(|buffer| event_line(&event, buffer));
+                    if patience.is_none() {
+                        std::thread::sleep(LINGER);
+                    }
+                }
+                // Woken: now what there is.
+                Ok(None) if patience.is_none() => {}
+                end => {
+                    self.note_missed(self.events.missed(), SystemTime::now());
+                    return if end.is_err() {
+                        Gathered::Last
+                    } else {
+                        Gathered::All
+                    };
+                }
+            }
+            patience = Some(Duration::ZERO);
+        }
+        Gathered::Some
+    }
+
+    /// Tells of the events that were missed before the next one, of `missed` in all.
+    fn note_missed(&mut self, missed: u64, time: SystemTime) {
+        if let Some(lost @ 1..) = missed.checked_sub(self.noted) {
+            self.noted = missed;
+            self.text.push(|buffer| lost_line(time, lost, buffer));
+        }
+    }
+
+    /// Writes the text, as soon as that can be done; false if it could not, and it is time to stop.
+    fn write(&mut self) -> bool {
+        loop {
+            if std::mem::take(&mut self.progress.state().reopen) {
+                self.open = None;
+            }
+            let result = self.text.write(&mut self.open, &self.progress.path);
+            let mut state = self.progress.state();
+            let Err(error) = result else {
+                state.failing = None;
+                state.lines += std::mem::take(&mut self.text.lines);
+                return true;
+            };
+            self.open = None;
+            let since = match state.failing.take() {
+                Some((_, since)) => since,
+                None => SystemTime::now(),
+            };
+            state.failing = Some((error.to_string(), since));
+            if state.stop {
+                return false;
+            }
+            let start = Instant::now();
+            while !state.stop && !state.reopen {
+                let Some(left) = RETRY.checked_sub(start.elapsed()) else {
+                    break;
+                };
+                state = self.progress.wait(state, left);
+            }
+        }
+    }
+}
+
+/// What events were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gathered {
+    /// There may be more.
+    Some,
+    /// All there were.
+    All,
+    /// All there will ever be.
+    Last,
+}
+
+/// Lines on their way to the file.
+#[derive(Default)]
+struct Text {
+    buffer: String,
+    lines: u64,
+    /// Bytes of it that are written.
+    written: usize,
+    /// The file and its size after the last write failed: if it is still so, the next byte belongs right there.
+    cut: Option<((u64, u64), u64)>,
+}
+
+impl Text {
+    fn push(&mut self, line: impl FnOnce(&mut String)) {
+        line(&mut self.buffer);
+        self.lines += 1;
+    }
+
+    /// Writes all of it to the file at `path`, which is opened anew unless `open` is that file.
+    fn write(&mut self, open: &mut Option<Open>, path: &Path) -> io::Result<()> {
+        let open = match open {
+            Some(open) if open.is_at(path) => open,
+            _ => open.insert(Open::at(path)?),
+        };
+        let before = self.buffer.as_bytes().get(..self.written);
+        let end = before.and_then(|before| before.iter().rposition(|byte| *byte == b'\n'));
+        let begun = end.map_or(0, |end| end + 1);
+        if begun < self.written && self.cut == Some((open.identity, open.size)) {
+            open.ragged = false;
+        } else {
+            self.written = begun;
+        }
+        self.cut = None;
+        let result = self.append(open);
+        if result.is_err() {
+            self.cut = open
+                .file
+                .metadata()
+                .ok()
+                .map(|meta| (identity(&meta), size(&meta)));
+        }
+        result
+    }
+
+    fn append(&mut self, open: &mut Open) -> io::Result<()> {
+        while let Some(rest @ [_, ..]) = self.buffer.as_bytes().get(self.written..) {
+            match open.file.write(if open.ragged { b"\n" } else { rest }) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(_) if open.ragged => open.ragged = false,
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.buffer.clear();
+        self.written = 0;
+        Ok(())
+    }
+}
+
+/// The file that is open.
+struct Open {
+    file: File,
+    /// Device and inode.
+    identity: (u64, u64),
+    /// Its size when it was opened.
+    size: u64,
+    /// Whether it ends within a line.
+    ragged: bool,
+}
+
+impl Open {
+    fn at(path: &Path) -> io::Result<Self> {
+        // A pipe that nobody reads must not hold us up, and a terminal not become ours.
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path)?;
+        let meta = file.metadata()?;
+        let size = size(&meta);
+        Ok(Self {
+            file,
+            identity: identity(&meta),
+            size,
+            ragged: size
+                .checked_sub(1)
+                .is_some_and(|last| !is_newline(path, last)),
+        })
+    }
+
+    /// Whether `path` still leads to this file, as far as can be told.
+    fn is_at(&self, path: &Path) -> bool {
+        match fs::metadata(path) {
+            Ok(meta) => identity(&meta) == self.identity,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
+    }
+}
+
+fn identity(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
+}
+
+/// Bytes in a file; what is none has no end to append to.
+fn size(meta: &Metadata) -> u64 {
+    if meta.is_file() { meta.len() } else { 0 }
+}
+
+/// Whether the byte at `position` ends a line; an empty line costs less than a broken one where it cannot be told.
+fn is_newline(path: &Path, position: u64) -> bool {
+    let mut byte = [0];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut byte, position));
+    read.is_ok() && byte == *b"\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::Fanout;
+    use crate::security::{AuditEvent, ZapProblem};
+    use serde_json::Value;
+    use std::io::Read;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::Command;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    struct Log {
+        events: Fanout<Timed>,
+        emitted: usize,
+        writer: JsonLines,
+    }
+
+    impl Log {
+        fn to(path: &Path) -> Self {
+            let events = Fanout::new();
+            let writer = JsonLines::follow(path, events.tap()).unwrap();
+            Self {
+                events,
+                emitted: 0,
+                writer,
+            }
+        }
+
+        /// Each event has a number of its own.
+        fn emit(&mut self, events: usize) {
+            for _ in 0..events {
+                let problem = ZapProblem::FrameCount(self.emitted);
+                let event = (SystemTime::now(), AuditEvent::Malformed(problem));
+                self.events.emit(|| event);
+                self.emitted += 1;
+            }
+        }
+
+        fn flush(&self) {
+            self.writer.flush(SOON).unwrap();
+        }
+
+        /// Waits until the writer says that it fails.
+        fn fails(&self) {
+            let start = Instant::now();
+            while self.writer.status().failing.is_none() {
+                assert!(start.elapsed() < SOON);
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// The numbers of the events in these texts, which are whole lines; `None` stands for lost ones that `lost` counts.
+    fn numbers<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        lost: &mut usize,
+    ) -> Vec<Option<usize>> {
+        let mut numbers = Vec::new();
+        for text in texts {
+            assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+            for line in text.lines() {
+                let line: Value = serde_json::from_str(line).unwrap();
+                if line["event"] == "lost" {
+                    *lost += line["lost"].as_u64().unwrap() as usize;
+                    numbers.push(None);
+                } else {
+                    let problem = line["problem"].as_str().unwrap();
+                    let mut words = problem.split(' ').filter_map(|word| word.parse().ok());
+                    numbers.push(words.next());
+                }
+            }
+        }
+        numbers
+    }
+
+    fn read(path: &Path) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn lines_go_where_the_path_leads_and_a_renamed_file_keeps_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, first, second] = ["log", "log.1", "log.2"].map(|name| folder.path().join(name));
+        let mut log = Log::to(&path);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        log.emit(3);
+        log.flush();
+        fs::rename(&path, &first).unwrap();
+        log.emit(2);
+        log.flush();
+        fs::rename(&path, &second).unwrap();
+        fs::write(&path, "").unwrap();
+        log.emit(1);
+        log.flush();
+        let kept: Vec<_> = [&first, &second, &path]
+            .into_iter()
+            .map(|path| read(path))
+            .collect();
+        let counts: Vec<_> = kept.iter().map(|text| text.lines().count()).collect();
+        assert_eq!(counts, [3, 2, 1]);
+        let all = numbers(kept.iter().map(String::as_str), &mut 0);
+        assert_eq!(all, (0..6).map(Some).collect::<Vec<_>>());
+        assert_eq!(log.writer.status().lines, 6);
+
+        // Without an event, by word.
+        fs::remove_file(&path).unwrap();
+        log.writer.reopen();
+        log.flush();
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn dropping_writes_what_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = Log::to(&path);
+        log.emit(1000);
+        drop(log.writer);
+        assert_eq!(read(&path).lines().count(), 1000);
+
+        let mut log = Log::to(&path);
+        log.emit(1000);
+        // The authenticator may end first.
+        log.events.close();
+        drop(log.writer);
+        assert_eq!(read(&path).lines().count(), 2000);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_what_it_can_and_the_gap_is_told_of_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, next] = ["log", "next"].map(|name| folder.path().join(name));
+        symlink("/dev/full", &path).unwrap();
+        let mut log = Log::to(&path);
+        log.emit(1);
+        log.fails();
+        log.emit(20_000);
+        let status = log.writer.status();
+        let (reason, _) = status.failing.as_ref().unwrap();
+        assert!(reason.contains("No space left on device"), "{status}");
+        assert!(status.lost > 10_000 && status.lines == 0, "{status}");
+        let flushed = log.writer.flush(Duration::from_millis(1));
+        assert!(matches!(flushed, Err(Error::Again)));
+
+        symlink("real", &next).unwrap();
+        fs::rename(&next, &path).unwrap();
+        log.writer.reopen();
+        log.flush();
+        log.emit(1);
+        log.flush();
+        let lost = log.writer.status().lost as usize;
+        let mut told = 0;
+        let numbers = numbers([&*read(&path)], &mut told);
+        assert_eq!((told, log.writer.status().failing), (lost, None));
+        let gap = numbers.iter().position(Option::is_none).unwrap();
+        assert_eq!(
+            numbers[..gap],
+            (0..20_001 - lost).map(Some).collect::<Vec<_>>()
+        );
+        assert_eq!(numbers[gap + 1..], [Some(20_001)]);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+
+        // It does not hold up the end.
+        fs::remove_file(&path).unwrap();
+        symlink("/dev/full", &path).unwrap();
+        log.emit(20_000);
+        log.fails();
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_is_completed_where_it_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let no_reader = JsonLines::follow(&path, Fanout::new().tap());
+        assert!(matches!(no_reader, Err(Error::Io { .. })));
+        let mut pipe = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&path)
+            .unwrap();
+        let mut log = Log::to(&path);
+        // More than the pipe takes, which it takes in part.
+        log.emit(4000);
+        log.fails();
+        let (mut text, mut part) = (String::new(), [0; 4096]);
+        let start = Instant::now();
+        while text.lines().count() < 4000 || !text.ends_with('\n') {
+            assert!(start.elapsed() < SOON);
+            match pipe.read(&mut part) {
+                Ok(read) => text.push_str(std::str::from_utf8(&part[..read]).unwrap()),
+                Err(_) => log.writer.reopen(),
+            }
+        }
+        log.flush();
+        assert_eq!(
+            numbers([&*text], &mut 0),
+            (0..4000).map(Some).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_completed_is_written_anew_on_a_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        // Six bytes are written; then the file is found with a content that is as after that write, or not.
+        for (found, same, expected) in [
+            ("{1}\n{2", true, "{1}\n{2.é}\n"),
+            ("{1}\n{2", false, "{1}\n{2\n{2.é}\n"),
+            ("{1}\n{2another}\n", false, "{1}\n{2another}\n{2.é}\n"),
+            ("", false, "{2.é}\n"),
+        ] {
+            fs::write(&path, found).unwrap();
+            let meta = fs::metadata(&path).unwrap();
+            let mut text = Text {
+                buffer: "{1}\n{2.é}\n".into(),
+                written: 6,
+                cut: same.then(|| (identity(&meta), size(&meta))),
+                ..Text::default()
+            };
+            text.write(&mut None, &path).unwrap();
+            assert_eq!(read(&path), expected);
+            assert_eq!((text.buffer.as_str(), text.written), ("", 0));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing/log");
+        let error = JsonLines::follow(&path, Fanout::new().tap()).unwrap_err();
+        assert!(
+            error.to_string().contains("missing/log: No such file"),
+            "{error}"
+        );
+    }
+}

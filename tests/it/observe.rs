@@ -1,0 +1,674 @@
+//! What can be seen of an authenticator while it works: counters, health, lines of JSON, `tracing` and `metrics`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ironhouse::security::{
+    AuditEvent, Authenticator, CertificateStore, CurveClient, CurvePolicy, CurveServer, Domain,
+    JsonLines, PasswordFile, Policy, Reason, SecretCertificate, StatusCode, ThreadHealth, Watching,
+};
+use ironhouse::{Context, Socket, SocketType};
+use serde_json::Value;
+
+use crate::common::{SOON, endpoint, folder, within};
+use crate::zap::Asker;
+
+/// A server that admits by certificate.
+struct House {
+    authenticator: Authenticator,
+    _domain: Domain,
+    certificate: SecretCertificate,
+    friend: SecretCertificate,
+    _server: Socket,
+    endpoint: String,
+    context: Context,
+}
+
+impl House {
+    /// It admits the friend.
+    fn new(name: &str) -> Self {
+        let friend = SecretCertificate::generate().unwrap();
+        let store = CertificateStore::in_memory();
+        store.insert(friend.certificate().clone()).unwrap();
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let policy = Policy::new().curve(CurvePolicy::store(store));
+        let domain = authenticator.domain(name, policy).unwrap();
+        let certificate = SecretCertificate::generate().unwrap();
+        let server = context
+            .socket(SocketType::Pull)
+            .secure(CurveServer::new(&certificate, &domain))
+            .open()
+            .unwrap();
+        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        Self {
+            authenticator,
+            _domain: domain,
+            certificate,
+            friend,
+            _server: server,
+            endpoint,
+            context,
+        }
+    }
+
+    fn connect(&self, who: &SecretCertificate) -> ironhouse::Result<Socket> {
+        self.context
+            .socket(SocketType::Push)
+            .secure(CurveClient::new(who, *self.certificate.public_key()))
+            .connect_checked(&self.endpoint, SOON)
+    }
+
+    /// One admitted, and one refused.
+    fn handshakes(&self) -> Socket {
+        let inside = self.connect(&self.friend).unwrap();
+        let stranger = SecretCertificate::generate().unwrap();
+        assert!(self.connect(&stranger).is_err());
+        inside
+    }
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
+}
+
+#[test]
+fn counters_say_what_the_audit_says() {
+    within(SOON, || {
+        let house = House::new("counted");
+        let events = house.authenticator.events();
+        let inside = house.handshakes();
+        let asker = Asker::new(&house.context);
+        let passwords = PasswordFile::in_memory();
+        passwords.insert("ada", "open sesame").unwrap();
+        let policy = Policy::new().plain(passwords);
+        let _domain = house.authenticator.domain("plain", policy).unwrap();
+        let ask = |domain: &str, password: &str| {
+            asker.ask(domain, "192.0.2.1", "PLAIN", &[b"ada", password.as_bytes()])
+        };
+        assert_eq!(ask("plain", "open sesame"), "200");
+        assert_eq!(ask("plain", "open"), "400");
+        assert_eq!(ask("nowhere", "open"), "400");
+        asker.send(&[b"", b"0.9", b"1", b"d", b"", b"", b"NULL"]);
+        asker.reply();
+        house.authenticator.revoke(house.friend.public_key());
+
+        let mut decisions = BTreeMap::new();
+        let (mut malformed, mut closed) = (0, 0);
+        while closed == 0 {
+            match events.next(Some(SOON)).unwrap() {
+                AuditEvent::Decision(decision) => {
+                    let count = (decision.status.number(), decision.reason.name());
+                    *decisions.entry(count).or_insert(0) += 1;
+                }
+                AuditEvent::Malformed(_) => malformed += 1,
+                AuditEvent::Closed(_) => closed += 1,
+                other => panic!("{other}"),
+            }
+        }
+        let counters = house.authenticator.counters();
+        let counted: BTreeMap<_, _> = counters
+            .decisions()
+            .map(|(status, reason, made)| ((status.number(), reason.name()), made))
+            .collect();
+        assert_eq!(counted, decisions);
+        assert_eq!((counters.malformed, counters.closed), (malformed, closed));
+        assert_eq!((counters.admitted(), counters.refused()), (2, 3));
+        assert_eq!(counters.with_status(StatusCode::AuthenticationFailure), 3);
+        assert_eq!(counters.with_reason(Reason::UnknownKey), 1);
+        assert_eq!(
+            (counters.deferred(), counters.pending, counters.dropped),
+            (0, 0, 0)
+        );
+        drop(inside);
+    });
+}
+
+#[test]
+fn decisions_that_are_waited_for_are_counted_while_they_are() {
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let (hand, reply) = std::sync::mpsc::channel();
+        let callback = CurvePolicy::deferred(move |_, reply| hand.send(reply).unwrap());
+        let policy = Policy::new().curve(callback);
+        let _domain = authenticator.domain("d", policy).unwrap();
+        let asker = Asker::new(&context);
+        let head = ["", "1.0", "1", "d", "192.0.2.1", "", "CURVE"].map(str::as_bytes);
+        asker.send(&[&head[..], &[&[7; 32]]].concat());
+        let reply = reply.recv().unwrap();
+        // To answer, the thread has to go round first.
+        assert!(authenticator.health().is_good());
+        assert_eq!(authenticator.counters().pending, 1);
+        drop(reply);
+        assert_eq!(asker.reply()[3], "300");
+        authenticator.health();
+        let counters = authenticator.counters();
+        assert_eq!((counters.pending, counters.deferred()), (0, 1));
+        assert_eq!(counters.with_reason(Reason::CallbackSilent), 1);
+    });
+}
+
+#[test]
+fn a_handshake_is_a_line_with_the_documented_fields() {
+    within(SOON, || {
+        let folder = folder();
+        let path = folder.path().join("audit.jsonl");
+        let house = House::new("lines");
+        let file = JsonLines::open(&path, &house.authenticator).unwrap();
+        drop(house.handshakes());
+        file.flush(SOON).unwrap();
+        let lines = lines(&path);
+        let field = |name: &str| {
+            lines
+                .iter()
+                .map(|line| line[name].clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(field("event"), ["decision", "decision"]);
+        assert_eq!(field("verdict"), ["admitted", "refused"]);
+        assert_eq!(field("status"), [200, 400]);
+        assert_eq!(field("reason"), ["admitted", "unknown_key"]);
+        assert_eq!(field("domain"), ["lines", "lines"]);
+        assert_eq!(field("mechanism"), ["CURVE", "CURVE"]);
+        assert_eq!(field("address"), ["127.0.0.1", "127.0.0.1"]);
+        let key = house.friend.public_key();
+        assert_eq!(field("identity")[0], key.to_string());
+        assert_eq!(field("fingerprint")[0], key.fingerprint().to_string());
+    });
+}
+
+#[test]
+fn rotation_by_renaming_loses_no_line() {
+    const DECISIONS: usize = 3000;
+    within(SOON, || {
+        let folder = folder();
+        let name = |number: usize| folder.path().join(format!("audit.{number}"));
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let file = JsonLines::open(name(0), &authenticator).unwrap();
+        let asker = Asker::new(&context);
+        let mut rotated = 0;
+        for number in 0..DECISIONS {
+            let address = format!("192.0.2.{}", number % 256);
+            asker.ask(
+                "d",
+                &address,
+                "PLAIN",
+                &[number.to_string().as_bytes(), b"x"],
+            );
+            if number % 100 == 99 {
+                // The lines since the last time bring a new file, sooner or later.
+                while !name(0).exists() {
+                    std::thread::yield_now();
+                }
+                rotated += 1;
+                fs::rename(name(0), name(rotated)).unwrap();
+            }
+        }
+        file.flush(SOON).unwrap();
+        let found: Vec<_> = (1..=rotated)
+            .chain([0])
+            .map(name)
+            .filter(|path| path.exists())
+            .flat_map(|path| lines(&path))
+            .map(|line| line["identity"].as_str().unwrap().parse::<usize>().unwrap())
+            .collect();
+        assert_eq!(found, (0..DECISIONS).collect::<Vec<_>>());
+        assert_eq!(file.status().lost, 0);
+    });
+}
+
+#[test]
+fn decisions_go_on_when_the_disk_is_full_and_the_loss_is_counted_and_told_of() {
+    const DECISIONS: u64 = 6000;
+    within(SOON * 2, || {
+        let folder = folder();
+        let [path, next] = ["audit", "next"].map(|name| folder.path().join(name));
+        symlink("/dev/full", &path).unwrap();
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let file = JsonLines::open(&path, &authenticator).unwrap();
+        let asker = Asker::new(&context);
+        for _ in 0..DECISIONS {
+            assert_eq!(asker.ask("d", "192.0.2.1", "NULL", &[]), "400");
+        }
+        let health = authenticator.health();
+        assert!(matches!(health.thread, ThreadHealth::Alive { .. }));
+        assert!(!health.is_good());
+        let status = &health.files[0];
+        let (reason, since) = status.failing.clone().unwrap();
+        assert!(reason.contains("No space left on device"), "{reason}");
+        assert!(since <= SystemTime::now());
+        assert!(status.lost > 0 && status.lines == 0, "{health}");
+        assert_eq!(health.counters.refused(), DECISIONS);
+        assert_eq!(health.counters.dropped, status.lost);
+
+        // Room again.
+        symlink("real", &next).unwrap();
+        fs::rename(&next, &path).unwrap();
+        file.reopen();
+        file.flush(SOON).unwrap();
+        let lines = lines(&path);
+        let (lost, written): (Vec<_>, Vec<_>) =
+            lines.iter().partition(|line| line["event"] == "lost");
+        let lost: u64 = lost.iter().map(|line| line["lost"].as_u64().unwrap()).sum();
+        assert_eq!(
+            (lost, lost + written.len() as u64),
+            (status.lost, DECISIONS)
+        );
+        let health = authenticator.health();
+        assert!(health.is_good(), "{health}");
+        drop(file);
+        assert!(authenticator.health().files.is_empty());
+    });
+}
+
+#[test]
+fn health_tells_of_each_store_and_who_uses_it() {
+    within(SOON, || {
+        let folder = folder();
+        let store = Arc::new(CertificateStore::directory(folder.path()).unwrap());
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let policy = || Policy::new().curve(CurvePolicy::store(store.clone()));
+        let _a = authenticator.domain("a", policy()).unwrap();
+        let _b = authenticator.domain("b", policy()).unwrap();
+        authenticator.set_fallback(policy()).unwrap();
+        let one = |authenticator: &Authenticator| {
+            let mut stores = authenticator.health().stores;
+            assert_eq!(stores.len(), 1);
+            stores.remove(0)
+        };
+        let before = one(&authenticator);
+        assert_eq!(before.path.as_deref(), Some(folder.path()));
+        assert_eq!(before.domains, [Some("a".into()), Some("b".into()), None]);
+        assert_eq!((before.certificates, before.problems), (0, 0));
+        assert_eq!(
+            (before.watching, before.changed),
+            (Some(Watching::Events), None)
+        );
+        let looked = before.reload.unwrap();
+
+        let certificate = SecretCertificate::generate().unwrap();
+        let public = certificate.certificate();
+        public.save(folder.path().join("good")).unwrap();
+        fs::write(folder.path().join("bad"), "no certificate").unwrap();
+        store.sync(SOON).unwrap();
+        let after = one(&authenticator);
+        assert_eq!((after.certificates, after.problems), (1, 1));
+        assert!(after.changed.is_some());
+        assert!(after.reload.unwrap().at > looked.at);
+        assert!(authenticator.health().is_good());
+    });
+}
+
+#[test]
+fn health_tells_a_thread_that_died_from_one_that_ended() {
+    within(SOON, || {
+        let house = House::new("died");
+        let thread = |house: &House| house.authenticator.health().thread;
+        assert!(matches!(thread(&house), ThreadHealth::Alive { .. }));
+        let events = house.authenticator.events();
+        house.authenticator.crash_for_test();
+        assert_eq!(events.next(Some(SOON)), Some(AuditEvent::HandlerDied));
+        assert_eq!(thread(&house), ThreadHealth::Died);
+        let health = house.authenticator.health();
+        assert!(!health.is_good());
+        assert!(health.to_string().starts_with("thread  DIED"), "{health}");
+
+        let house = House::new("ended");
+        let events = house.authenticator.events();
+        house.context.shutdown().unwrap();
+        assert_eq!(events.next(None), None);
+        assert_eq!(thread(&house), ThreadHealth::Ended);
+    });
+}
+
+#[test]
+fn the_death_of_the_thread_is_the_last_line() {
+    within(SOON, || {
+        let folder = folder();
+        let path = folder.path().join("audit");
+        let house = House::new("last line");
+        let file = JsonLines::open(&path, &house.authenticator).unwrap();
+        let events = house.authenticator.events();
+        drop(house.handshakes());
+        house.authenticator.crash_for_test();
+        while events.next(Some(SOON)).unwrap() != AuditEvent::HandlerDied {}
+        drop(file);
+        let last = lines(&path).pop().unwrap();
+        assert_eq!(last["event"], "handler_died");
+    });
+}
+
+#[cfg(feature = "tracing")]
+mod tracing_events {
+    use super::*;
+    use std::fmt::Debug;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Mutex, mpsc};
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    type Seen = (Level, BTreeMap<String, String>);
+
+    /// Hands on what `look` does not panic over.
+    struct Capture {
+        seen: Mutex<Sender<Seen>>,
+        look: fn(&Seen),
+    }
+
+    impl Subscriber for Capture {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == "ironhouse"
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            let seen = (*event.metadata().level(), fields.0);
+            (self.look)(&seen);
+            let _ = self.seen.lock().unwrap().send(seen);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[derive(Default)]
+    struct Fields(BTreeMap<String, String>);
+
+    impl Visit for Fields {
+        fn record_str(&mut self, field: &Field, value: &str) {
+            self.0.insert(field.name().into(), value.into());
+        }
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0.insert(field.name().into(), format!("{value:?}"));
+        }
+    }
+
+    fn captured(name: &str, look: fn(&Seen)) -> (House, Receiver<Seen>) {
+        let (sender, seen) = channel();
+        let capture = Capture {
+            seen: Mutex::new(sender),
+            look,
+        };
+        let house = tracing::subscriber::with_default(capture, || House::new(name));
+        (house, seen)
+    }
+
+    #[test]
+    fn decisions_and_the_death_of_the_thread_are_tracing_events() {
+        within(SOON, || {
+            let (house, seen) = captured("traced", |_| ());
+            drop(house.handshakes());
+            house.authenticator.crash_for_test();
+            let next = || seen.recv_timeout(SOON).unwrap();
+            for (level, verdict, status, reason) in [
+                (Level::INFO, "admitted", "200", "admitted"),
+                (Level::WARN, "refused", "400", "unknown_key"),
+            ] {
+                let (found, fields) = next();
+                assert_eq!(found, level);
+                let identity = &fields["identity"];
+                let known = house.friend.public_key();
+                assert_eq!(identity == &known.to_string(), status == "200");
+                if status == "200" {
+                    assert_eq!(fields["fingerprint"], known.fingerprint().to_string());
+                }
+                for (name, value) in [
+                    ("event", "decision"),
+                    ("domain", "traced"),
+                    ("mechanism", "CURVE"),
+                    ("address", "127.0.0.1"),
+                    ("status", status),
+                    ("reason", reason),
+                    ("message", verdict),
+                ] {
+                    assert_eq!(fields[name], value, "{name}");
+                }
+            }
+            let (level, fields) = next();
+            assert_eq!((level, &*fields["event"]), (Level::ERROR, "handler_died"));
+        });
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_or_hangs_delays_neither_decisions_nor_the_end() {
+        /// Held by the test for as long as the subscriber is to hang.
+        static HOLD: Mutex<()> = Mutex::new(());
+        within(SOON, || {
+            let (house, seen) = captured("hung", |(level, _)| {
+                assert_ne!(*level, Level::WARN, "a subscriber's own fault");
+                drop(HOLD.lock());
+            });
+            let hold = HOLD.lock().unwrap();
+            drop(house.handshakes());
+            drop(house.handshakes());
+            assert!(matches!(seen.try_recv(), Err(mpsc::TryRecvError::Empty)));
+            drop(hold);
+            for _ in 0..2 {
+                let (level, _) = seen.recv_timeout(SOON).unwrap();
+                assert_eq!(level, Level::INFO);
+            }
+            let hold = HOLD.lock().unwrap();
+            drop(house.handshakes());
+            drop(house);
+            drop(hold);
+        });
+    }
+}
+
+#[cfg(feature = "metrics")]
+mod metrics_recorded {
+    use super::*;
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock};
+
+    use metrics::{
+        Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString,
+        Unit,
+    };
+
+    /// Values by name and labels, and how often each was registered.
+    #[derive(Default)]
+    struct Registry(Mutex<HashMap<String, (Arc<AtomicU64>, u32)>>);
+
+    /// Whoever registers something with this label panics.
+    const BROKEN: &str = "broken recorder";
+
+    impl Registry {
+        fn register(&self, key: &Key) -> Arc<AtomicU64> {
+            assert!(!name(key).contains(BROKEN), "a recorder's own fault");
+            let mut all = self.0.lock().unwrap();
+            let (value, times) = all.entry(name(key)).or_default();
+            *times += 1;
+            value.clone()
+        }
+
+        fn value(&self, name: &str) -> Option<u64> {
+            let all = self.0.lock().unwrap();
+            all.get(name).map(|(value, _)| value.load(Ordering::SeqCst))
+        }
+
+        fn names(&self) -> Vec<(String, u32)> {
+            let all = self.0.lock().unwrap();
+            all.iter()
+                .map(|(name, (_, times))| (name.clone(), *times))
+                .collect()
+        }
+    }
+
+    fn name(key: &Key) -> String {
+        let labels = key
+            .labels()
+            .map(|label| format!("{}={}", label.key(), label.value()));
+        let labels: Vec<_> = labels.collect();
+        format!("{}{{{}}}", key.name(), labels.join(","))
+    }
+
+    struct Count(Arc<AtomicU64>);
+
+    impl HistogramFn for Count {
+        fn record(&self, seconds: f64) {
+            assert!((0.0..SOON.as_secs_f64()).contains(&seconds), "{seconds}");
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    struct Shared(Arc<Registry>);
+
+    impl Recorder for Shared {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(self.0.register(key))
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(self.0.register(key))
+        }
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Arc::new(Count(self.0.register(key))))
+        }
+    }
+
+    /// The recorder of the process, which other tests use too.
+    fn registry() -> Arc<Registry> {
+        static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
+        let installed = REGISTRY.get_or_init(|| {
+            let registry = Arc::new(Registry::default());
+            metrics::set_global_recorder(Shared(registry.clone())).unwrap();
+            registry
+        });
+        installed.clone()
+    }
+
+    /// Waits until this value is there.
+    #[track_caller]
+    fn wait_for(registry: &Registry, name: &str, value: u64) {
+        let start = Instant::now();
+        while registry.value(name) != Some(value) {
+            assert!(start.elapsed() < SOON, "{name}: {:?}", registry.value(name));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn decisions_are_counted_and_timed_by_handles_that_are_registered_once() {
+        within(SOON, || {
+            let registry = registry();
+            let house = House::new("metered");
+            let insides: Vec<_> = (0..3).map(|_| house.handshakes()).collect();
+            let labels = "domain=metered,mechanism=CURVE,verdict";
+            for (rest, decisions) in [
+                ("admitted,reason=admitted", 3),
+                ("refused,reason=unknown_key", 3),
+            ] {
+                let name = format!("ironhouse_decisions_total{{{labels}={rest}}}");
+                assert_eq!(registry.value(&name), Some(decisions), "{name}");
+            }
+            for verdict in ["admitted", "refused"] {
+                let name = format!("ironhouse_decision_seconds{{{labels}={verdict}}}");
+                assert_eq!(registry.value(&name), Some(3), "{name}");
+            }
+            house.authenticator.revoke(house.friend.public_key());
+            wait_for(&registry, "ironhouse_closed_total{domain=metered}", 3);
+            drop(insides);
+            let names = registry.names().into_iter();
+            let ours: Vec<_> = names.filter(|(name, _)| name.contains("metered")).collect();
+            assert_eq!(ours.len(), 5, "{ours:?}");
+            assert!(ours.iter().all(|(_, times)| *times == 1), "{ours:?}");
+        });
+    }
+
+    #[test]
+    fn what_peers_and_foreign_sockets_choose_makes_no_labels() {
+        within(SOON, || {
+            let registry = registry();
+            let context = Context::new().unwrap();
+            let authenticator = Authenticator::start(&context).unwrap();
+            let _domain = authenticator.domain("bounded", Policy::new()).unwrap();
+            let asker = Asker::new(&context);
+            for number in 0..100 {
+                let (domain, user) = (format!("strange-{number}"), format!("user-{number}"));
+                let address = format!("198.51.100.{number}");
+                asker.ask(&domain, &address, "PLAIN", &[user.as_bytes(), b"hush-hush"]);
+                asker.ask(
+                    "bounded",
+                    &address,
+                    "PLAIN",
+                    &[user.as_bytes(), b"hush-hush"],
+                );
+            }
+            let names = registry.names();
+            let text = format!("{names:?}");
+            for chosen in ["strange-", "user-", "198.51.100.", "hush-hush"] {
+                assert!(!text.contains(chosen), "{text}");
+            }
+            let labels = "mechanism=PLAIN,verdict=refused,reason";
+            let name = |rest: &str| format!("ironhouse_decisions_total{{domain={rest}}}");
+            let bounded = name(&format!("bounded,{labels}=mechanism_not_allowed"));
+            assert_eq!(registry.value(&bounded), Some(100));
+            let other = name(&format!("?,{labels}=unknown_domain"));
+            assert!(registry.value(&other) >= Some(100));
+        });
+    }
+
+    #[test]
+    fn the_size_of_each_store_in_use_is_a_gauge() {
+        within(SOON, || {
+            let registry = registry();
+            let folder = folder();
+            let store = Arc::new(CertificateStore::directory(folder.path()).unwrap());
+            let context = Context::new().unwrap();
+            let authenticator = Authenticator::start(&context).unwrap();
+            let policy = Policy::new().curve(CurvePolicy::store(store));
+            let domain = authenticator.domain("sized", policy).unwrap();
+            let gauge = format!(
+                "ironhouse_certificates{{store={}}}",
+                folder.path().display()
+            );
+            wait_for(&registry, &gauge, 0f64.to_bits());
+            for number in 1..4_u8 {
+                let certificate = SecretCertificate::generate().unwrap();
+                let path = folder.path().join(number.to_string());
+                certificate.certificate().save(path).unwrap();
+                wait_for(&registry, &gauge, f64::from(number).to_bits());
+            }
+            domain.set_policy(Policy::new()).unwrap();
+            wait_for(&registry, &gauge, 0f64.to_bits());
+        });
+    }
+
+    #[test]
+    fn a_recorder_that_panics_stops_no_decision() {
+        within(SOON, || {
+            let registry = registry();
+            let context = Context::new().unwrap();
+            let authenticator = Authenticator::start(&context).unwrap();
+            let _domain = authenticator.domain(BROKEN, Policy::new().null()).unwrap();
+            let asker = Asker::new(&context);
+            for _ in 0..3 {
+                assert_eq!(asker.ask(BROKEN, "192.0.2.1", "NULL", &[]), "200");
+            }
+            assert_eq!(authenticator.counters().admitted(), 3);
+            assert!(authenticator.health().is_good());
+            assert!(!format!("{:?}", registry.names()).contains(BROKEN));
+        });
+    }
+}
