@@ -384,7 +384,7 @@ mod tests {
                 address: address(at).into(),
                 credential: Credential::Curve(PublicKey::from_bytes([at; 32])),
             };
-            self.peers.admit(&request).unwrap();
+            self.peers.admit(&request, None).unwrap();
         }
 
         fn succeeded(&self) {

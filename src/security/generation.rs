@@ -204,18 +204,42 @@ pub(crate) struct Current {
     map: RwLock<Arc<KeyMap>>,
     /// Of the map, to be had without the lock.
     len: AtomicUsize,
-    hooks: Mutex<Vec<Hook>>,
+    hooks: Hooks,
 }
 
 /// Called after each change, by whoever made it, as long as its owner lives; must be quick.
 pub(crate) type Hook = Weak<dyn Fn() + Send + Sync>;
+
+/// Who is told of changes.
+#[derive(Default)]
+pub(crate) struct Hooks(Mutex<Vec<Hook>>);
+
+impl Hooks {
+    /// Calls `hook` after each change from now on.
+    pub(crate) fn add(&self, hook: &Hook) {
+        let mut hooks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hooks.retain(|known| known.strong_count() > 0);
+        if !hooks.iter().any(|known| known.ptr_eq(hook)) {
+            hooks.push(hook.clone());
+        }
+    }
+
+    /// Tells all of a change.
+    pub(crate) fn call(&self) {
+        let hooks: Vec<_> = {
+            let hooks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            hooks.iter().filter_map(Weak::upgrade).collect()
+        };
+        hooks.iter().for_each(|hook| hook());
+    }
+}
 
 impl Current {
     pub(crate) fn new() -> Self {
         Self {
             map: RwLock::new(Arc::new(KeyMap::new())),
             len: AtomicUsize::new(0),
-            hooks: Mutex::default(),
+            hooks: Hooks::default(),
         }
     }
 
@@ -249,7 +273,7 @@ impl Current {
             std::mem::replace(&mut *map, next)
         };
         drop(old);
-        self.changed();
+        self.hooks.call();
     }
 
     /// Changes the generation in force in one step; for writers that do no disk work.
@@ -260,25 +284,13 @@ impl Current {
             self.len.store(map.len(), Ordering::Release);
             result
         };
-        self.changed();
+        self.hooks.call();
         result
     }
 
     /// Calls `hook` after each change from now on.
     pub(crate) fn hook(&self, hook: &Hook) {
-        let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        hooks.retain(|known| known.strong_count() > 0);
-        if !hooks.iter().any(|known| known.ptr_eq(hook)) {
-            hooks.push(hook.clone());
-        }
-    }
-
-    fn changed(&self) {
-        let hooks: Vec<_> = {
-            let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-            hooks.iter().filter_map(Weak::upgrade).collect()
-        };
-        hooks.iter().for_each(|hook| hook());
+        self.hooks.add(hook);
     }
 }
 

@@ -16,6 +16,7 @@ use super::connections::{Counted, Tally};
 use super::faults::FailedHandshake;
 use super::keys::PublicKey;
 use super::limits::Limits;
+use super::passwords::Proof;
 use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};
 use crate::ffi::fd::{Connection, Identity};
@@ -92,6 +93,8 @@ pub(super) struct Admission {
     pub(super) domain: Arc<str>,
     pub(super) identity: PeerIdentity,
     pub(super) address: PeerAddress,
+    /// By what a user was admitted.
+    pub(super) proof: Option<Proof>,
     time: Instant,
     pub(super) revoked: AtomicBool,
 }
@@ -185,7 +188,7 @@ impl Peers {
 
     /// Records an admission; its number, which every message of the connection is to repeat. `None` where no socket of the domain is
     /// watched.
-    pub(super) fn admit(&self, request: &ZapRequest<'_>) -> Option<u64> {
+    pub(super) fn admit(&self, request: &ZapRequest<'_>, proof: Option<Proof>) -> Option<u64> {
         if !self.watching.load(Ordering::Acquire) {
             return None;
         }
@@ -198,6 +201,7 @@ impl Peers {
             domain: domain.clone(),
             identity: PeerIdentity::of(&request.credential),
             address: request.address.clone(),
+            proof,
             time: Instant::now(),
             revoked: AtomicBool::new(false),
         });
@@ -629,7 +633,7 @@ mod tests {
             address: address(at).into(),
             credential: Credential::Curve(PublicKey::from_bytes([key; 32])),
         };
-        peers.admit(&request).unwrap()
+        peers.admit(&request, None).unwrap()
     }
 
     #[test]

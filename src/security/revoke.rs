@@ -1,12 +1,12 @@
 //! Live revocation: closes the connections of peers that are no longer admitted, and keeps what they sent from the program.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::audit::AuditEvent;
-use super::peers::{Admission, Arrivals, Entry, Peers, State, Watched, Who};
+use super::peers::{Admission, Arrivals, Entry, PeerIdentity, Peers, State, Watched, Who};
 use super::zap::ADMISSION;
 use crate::socket::Message;
 
@@ -35,6 +35,7 @@ impl Peers {
     /// Closes the connections of all peers whose admission `refused` says would not be given any more.
     pub(super) fn revoke(&self, mut refused: impl FnMut(&Admission) -> bool) {
         let mut state = self.state();
+        let admissions = state.admissions();
         let State {
             sockets,
             domains,
@@ -42,22 +43,6 @@ impl Peers {
             ..
         } = &mut *state;
         let mut fresh = false;
-        let known = sockets.values().flat_map(|socket| {
-            socket.connections.values().flat_map(|entry| {
-                match &entry.who {
-                    Who::Admitted(admissions) => Some(admissions.iter()),
-                    Who::Arriving => None,
-                }
-                .into_iter()
-                .flatten()
-            })
-        });
-        let waiting = domains.values().flat_map(|d| d.waiting.values().flatten());
-        // What several connections may be is judged once.
-        let admissions: HashMap<u64, Arc<Admission>> = known
-            .chain(waiting)
-            .map(|admission| (admission.number, admission.clone()))
-            .collect();
         for admission in admissions.into_values() {
             if !admission.revoked.load(Ordering::Relaxed) && refused(&admission) {
                 admission.revoked.store(true, Ordering::Relaxed);
@@ -81,6 +66,17 @@ impl Peers {
                 self.sweep(socket, arrivals);
             }
         }
+    }
+
+    /// Closes the connections of all peers whom `is_meant` picks.
+    pub(super) fn disconnect(&self, is_meant: impl Fn(&PeerIdentity) -> bool) {
+        let admissions = self.state().admissions();
+        // Asked without the lock, so that it may ask us something.
+        let meant = |(number, admission): (u64, Arc<Admission>)| {
+            is_meant(&admission.identity).then_some(number)
+        };
+        let meant: HashSet<u64> = admissions.into_iter().filter_map(meant).collect();
+        self.revoke(|admission| meant.contains(&admission.number));
     }
 
     /// Closes what has become known as a revoked peer's since it was revoked.
@@ -190,6 +186,24 @@ impl Peers {
         if sockets.values().all(|socket| socket.alarmed.is_none()) {
             revoked.clear();
         }
+    }
+}
+
+impl State {
+    /// Every admission that some connection may be of, once.
+    fn admissions(&self) -> HashMap<u64, Arc<Admission>> {
+        let connections = self.sockets.values().flat_map(|s| s.connections.values());
+        let known = connections.filter_map(|entry| match &entry.who {
+            Who::Admitted(admissions) => Some(admissions.iter()),
+            Who::Arriving => None,
+        });
+        let waiting = self
+            .domains
+            .values()
+            .flat_map(|d| d.waiting.values().flatten());
+        let all = known.flatten().chain(waiting);
+        all.map(|admission| (admission.number, admission.clone()))
+            .collect()
     }
 }
 

@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::directory::{Layout, Tree};
 use super::events::{Bell, Source};
+use super::file::{Fault, FileProblem};
 use super::generation::{Current, KeyMap};
 use super::pass::Pass;
 use super::trust::Guard;
@@ -38,12 +39,20 @@ pub(crate) struct Shared {
     /// What a signed store goes by.
     pub(crate) guard: Option<Arc<Guard>>,
     problems: Mutex<BTreeMap<PathBuf, Vec<Arc<Error>>>>,
+    /// Why there are no file events, where that is not as it should be.
+    not_watched: OnceLock<String>,
     pub(crate) polling: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// Events in the queue.
     pub(crate) queued: AtomicUsize,
     /// Events were dropped, and nobody has seen to it.
     pub(crate) lost: AtomicBool,
+    /// Keeps the event source from reading, while it is locked.
+    #[cfg(test)]
+    pub(crate) hold: Mutex<()>,
+    /// How often the operating system said that it has dropped events.
+    #[cfg(test)]
+    pub(crate) overflows: AtomicUsize,
 }
 
 impl Shared {
@@ -57,10 +66,15 @@ impl Shared {
             keys: Current::new(),
             guard,
             problems: Mutex::default(),
+            not_watched: OnceLock::new(),
             polling: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            #[cfg(test)]
+            hold: Mutex::default(),
+            #[cfg(test)]
+            overflows: AtomicUsize::new(0),
         }
     }
 
@@ -92,6 +106,11 @@ impl Shared {
         if !problems.is_empty() {
             problems.remove(path().as_ref());
         }
+    }
+
+    /// Notes why there are no file events; the first reason stays.
+    pub(crate) fn not_watched(&self, reason: String) {
+        let _ = self.not_watched.set(reason);
     }
 
     fn problems_now(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Vec<Arc<Error>>>> {
@@ -150,6 +169,7 @@ impl Drop for Request {
 
 /// A directory or a key file being watched, until dropped.
 pub(crate) struct Watcher {
+    root: PathBuf,
     shared: Arc<Shared>,
     queue: Sender<Message>,
     thread: Option<os::Thread>,
@@ -168,7 +188,7 @@ impl Watcher {
         let (queue, messages) = mpsc::channel();
         let (loaded, ready) = mpsc::channel();
         let thread = {
-            let (shared, queue) = (Arc::clone(&shared), queue.clone());
+            let (shared, queue, root) = (Arc::clone(&shared), queue.clone(), root.clone());
             os::spawn("ironhouse-watch", move || {
                 watch(&root, layout, poll, &shared, &queue, &messages, &loaded);
             })?
@@ -176,6 +196,7 @@ impl Watcher {
         // A hang-up means a panic in the first load: the store is empty then.
         let _ = ready.recv();
         Ok(Self {
+            root,
             shared,
             queue,
             thread: Some(thread),
@@ -188,12 +209,18 @@ impl Watcher {
     }
 
     pub(crate) fn problems(&self) -> Vec<Arc<Error>> {
-        self.shared
-            .problems_now()
-            .values()
-            .flatten()
-            .cloned()
+        let watching = self.not_watched().map(Arc::new).into_iter();
+        let problems = self.shared.problems_now();
+        watching
+            .chain(problems.values().flatten().cloned())
             .collect()
+    }
+
+    /// What keeps it from getting file events.
+    pub(crate) fn not_watched(&self) -> Option<Error> {
+        let reason = self.shared.not_watched.get()?.clone();
+        let fault = Fault::new(None, FileProblem::NotWatched { reason });
+        Some(fault.at(&self.root))
     }
 
     pub(crate) fn is_polling(&self) -> bool {
@@ -215,6 +242,11 @@ impl Watcher {
     #[cfg(test)]
     pub(crate) fn inject(&self, message: Message) {
         self.queue.send(message).unwrap();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 }
 
@@ -241,7 +273,7 @@ fn watch(
     loop {
         let run = catch_unwind(AssertUnwindSafe(|| {
             let queue = (!poll).then(|| queue.clone());
-            let mut state = State::load(root, layout, queue, shared, messages);
+            let mut state = State::load(root, layout.clone(), queue, shared, messages);
             let _ = loaded.send(());
             state.run();
         }));
@@ -253,6 +285,7 @@ fn watch(
             guard.close();
         }
         shared.keys.replace(Arc::new(KeyMap::new()));
+        shared.not_watched("a fault within this library".into());
         if std::mem::replace(&mut poll, true) {
             return;
         }

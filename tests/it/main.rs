@@ -29,6 +29,7 @@ mod patterns;
 mod pins;
 mod policy;
 mod revoke;
+mod revoke_users;
 mod rotation;
 mod secret_source;
 mod secrets;
