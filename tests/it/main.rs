@@ -33,6 +33,7 @@ mod revoke_users;
 mod rotation;
 mod secret_source;
 mod secrets;
+mod shortage;
 mod shutdown;
 mod signing;
 mod socket;
