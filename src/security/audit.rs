@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
+use super::candidates::ConnectedPeer;
 use super::connections::ExcessConnection;
 use super::faults::FailedHandshake;
 use super::fingerprint::Fingerprint;
 use super::keys::PublicKey;
 use super::lockout::LockedOut;
-use super::peers::ConnectedPeer;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
 use crate::fanout::{Fanout, Tap};

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use super::address::PeerAddress;
 use super::audit::AuditEvents;
+use super::candidates::ConnectedPeer;
 use super::clock::{self, Source};
 use super::explain::Explanation;
 use super::handler::{Handler, Settings};
 use super::keys::PublicKey;
 use super::limits::Limits;
 use super::lockout::LockedOut;
-use super::peers::{ConnectedPeer, PeerIdentity, SocketWatch};
+use super::peers::{PeerIdentity, SocketWatch};
 use super::policy::Policy;
 use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};

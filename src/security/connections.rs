@@ -260,7 +260,7 @@ impl Tally {
         }
         let most = over(self.limits.half_open, counts.arriving)?;
         let waiting = state.domains.values().try_fold(0, |sum, arrivals| {
-            (!arrivals.incomplete).then_some(sum + arrivals.count)
+            (arrivals.forgotten == 0).then_some(sum + arrivals.len())
         })?;
         (counts.arriving > most + waiting).then_some((ConnectionLimit::HalfOpen, most, None))
     }
@@ -270,14 +270,15 @@ impl Tally {
         let (blocks, mut sum) = (&self.limits.blocks, 0);
         let block = blocks.of(address);
         for arrivals in state.domains.values() {
-            if arrivals.incomplete {
+            if arrivals.forgotten > 0 {
                 return None;
             }
             sum += if blocks.is_single(address) {
-                arrivals.waiting.get(address).map_or(0, Vec::len)
+                arrivals.at(address).len()
             } else {
-                let there = arrivals.waiting.iter();
-                let here = there.filter(|(address, _)| blocks.of(address) == block);
+                let here = arrivals
+                    .all()
+                    .filter(|(address, _)| blocks.of(address) == block);
                 here.map(|(_, admissions)| admissions.len()).sum()
             };
         }
@@ -313,8 +314,8 @@ impl State {
             return false;
         };
         let arrivals = self.domains.get(&watched.domain);
-        let complete = arrivals.is_some_and(|arrivals| !arrivals.incomplete);
-        if complete && entry.candidates(arrivals).next().is_none() {
+        let complete = arrivals.is_some_and(|arrivals| entry.after >= arrivals.forgotten);
+        if complete && entry.candidates(arrivals).is_empty() {
             return true;
         }
         let received = entry.live(fd).and_then(|connection| connection.received());
