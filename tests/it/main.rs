@@ -21,6 +21,7 @@ mod intruder;
 mod kerberos;
 mod life;
 mod limits;
+mod meanwhile;
 mod mechanism;
 mod monitor;
 mod options;
