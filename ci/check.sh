@@ -7,7 +7,7 @@
 # Needs, as Debian names them: libzmq3-dev libsodium-dev pkg-config g++ make, libczmq-dev and python3-zmq (real peers),
 # krb5-kdc, krb5-admin-server and krb5-user (Kerberos), valgrind and libc6-dbg, and Rust 1.85 as /usr/bin/cargo
 # (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*); IRONHOUSE_OLDEST_RUST names another folder that holds cargo and rustc;
-# and cargo-deny. A missing one fails: nothing is skipped.
+# cargo-deny; and user namespaces, as `unshare --user --map-root-user true` has them. A missing one fails: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . ci/steps.sh
@@ -67,7 +67,7 @@ check_wrong_use() {
   RUSTDOC=$PWD/ci/rustdoc-codes.sh cargo test --locked --doc wrong_use
 }
 
-# Against CZMQ, pyzmq and plain C programs; with a Kerberos server.
+# Against CZMQ, pyzmq and plain C programs; with a Kerberos server; with the limits of a user namespace.
 check_interop() {
   cargo test --locked --test it -- --ignored
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
+use super::candidates::ConnectedPeer;
 use super::connections::ExcessConnection;
 use super::counters::{Counts, verdict};
 use super::faults::FailedHandshake;
@@ -15,7 +16,6 @@ use super::jsonl::{AuditFile, Progress};
 use super::keys::PublicKey;
 use super::lockout::LockedOut;
 use super::meter::{Meter, Since};
-use super::peers::ConnectedPeer;
 use super::traces::Traces;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::address::PeerAddress;
 use super::audit::{Audit, AuditEvents};
+use super::candidates::ConnectedPeer;
 use super::clock::{self, Source};
 use super::counters::Counters;
 use super::explain::Explanation;
@@ -15,7 +16,7 @@ use super::health::Health;
 use super::keys::PublicKey;
 use super::limits::Limits;
 use super::lockout::LockedOut;
-use super::peers::{ConnectedPeer, SocketWatch};
+use super::peers::{PeerIdentity, SocketWatch};
 use super::policy::Policy;
 use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};
@@ -71,9 +72,9 @@ impl Authenticator {
     /// Sets the policy of the domain `name`, and answers the domain to secure sockets with. An earlier policy is replaced, for its
     /// sockets too. In force when this returns.
     ///
-    /// Peers that are connected and that the new policy refuses are put out moments later: by address, by mechanism, by key. Not judged
-    /// anew are passwords, which are not kept, and keys that a callback admitted, which is not asked again: put those out by
-    /// [`revoke`](Self::revoke).
+    /// Peers that are connected and that the new policy refuses are put out moments later: by address, by mechanism, by key, and users whose
+    /// line in the [`PasswordFile`](super::PasswordFile) is not the one that they were admitted by. Not judged anew are keys that a callback admitted, which is not asked
+    /// again: put those out by [`revoke`](Self::revoke), or have them come back and be judged by [`disconnect`](Self::disconnect).
     ///
     /// # Errors
     /// [`Error::InvalidDomain`] unless the name is 1 to 255 ASCII characters, none of them a control character;
@@ -108,8 +109,8 @@ impl Authenticator {
     /// [scope](AuthenticatorBuilder::revocation) says. A receive that waits goes on waiting when all there is was dropped: after a poll, use
     /// [`try_recv`](crate::Socket::try_recv).
     ///
-    /// The same becomes of the connections of a key whose certificate leaves its store or ends, and of peers that a new policy refuses, as long
-    /// as they are refused.
+    /// The same becomes of the connections of a key whose certificate leaves its store or ends, of a user whose password changes or who is
+    /// removed, and of peers that a new policy refuses, as long as they are refused.
     ///
     /// Not closed are connections that the server itself made ([`connect`](crate::Socket::connect)), from which messages are dropped just
     /// the same, and those of sockets that were opened by other means than this library. A [`proxy`](crate::socket::proxy) reads messages
@@ -121,6 +122,14 @@ impl Authenticator {
     /// Takes back [`revoke`](Self::revoke): policies decide on `key` again. Whether it was revoked.
     pub fn unrevoke(&self, key: &PublicKey) -> bool {
         self.0.shared().unrevoke(key)
+    }
+
+    /// Closes the connections of all peers whom `is_meant` picks, as [`revoke`](Self::revoke) does, and forbids nothing: they connect again,
+    /// and are judged anew. For those whom a callback admitted, which does not tell when it would not any more.
+    ///
+    /// A decision that is being made meanwhile stands: let the callback know first.
+    pub fn disconnect(&self, is_meant: impl Fn(&PeerIdentity) -> bool) {
+        self.0.shared().peers.disconnect(is_meant);
     }
 
     /// Who is locked out, by the [`Lockout`](super::Lockout) of its [limits](AuthenticatorBuilder::limits). Of users, keys and principals, 4096 are

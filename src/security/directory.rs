@@ -32,12 +32,14 @@ const MAX_DEPTH: usize = 16;
 const MAX_DIRECTORIES: usize = 100_000;
 
 /// What a store's path is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Layout {
     /// A directory with a file for each certificate.
     Directory,
     /// A file with a line for each certificate.
     KeyFile,
+    /// A file that somebody else reads: called whenever it may have changed.
+    Other(Arc<dyn Fn() + Send + Sync>),
 }
 
 /// Names no certificate is read from: hidden ones (orchestrators keep old and new versions of a mount under `..`), editors'

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::file;
 use super::watcher::{Message, Shared};
 
 /// Events that may wait in the queue; beyond, they count as lost, and the tree is compared as a whole.
@@ -64,7 +65,7 @@ impl Source {
                     self.ensure(&directory);
                 }
             }
-            Err(_) => self.stop(),
+            Err(error) => self.give_up(&error),
         }
     }
 
@@ -135,10 +136,20 @@ impl Source {
         }
         match watcher.watch(directory, RecursiveMode::NonRecursive) {
             Ok(()) => watched.live = true,
-            Err(error) if exhausted(&error) => self.stop(),
+            Err(error) if exhausted(&error) => self.give_up(&error),
             // Gone again, or not ours to read: the periodic comparison remains.
             Err(_) => {}
         }
+    }
+
+    /// Falls back to polling, and says why.
+    fn give_up(&mut self, error: &notify::Error) {
+        self.shared.not_watched(match &error.kind {
+            ErrorKind::Io(error) => error.to_string(),
+            ErrorKind::MaxFilesWatch => "no watch is left".into(),
+            other => format!("{other:?}"),
+        });
+        self.stop();
     }
 
     /// Falls back to polling.
@@ -163,16 +174,23 @@ impl Drop for Source {
 fn exhausted(error: &notify::Error) -> bool {
     match &error.kind {
         ErrorKind::MaxFilesWatch => true,
-        ErrorKind::Io(error) => matches!(
-            error.raw_os_error(),
-            Some(libc::ENOSPC | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
-        ),
+        ErrorKind::Io(error) => {
+            error.raw_os_error() == Some(libc::ENOSPC) || file::is_shortage(error)
+        }
         _ => false,
     }
 }
 
 /// Runs on the event source's thread.
 fn forward(event: notify::Result<notify::Event>, queue: &Sender<Message>, shared: &Shared) {
+    #[cfg(test)]
+    {
+        drop(shared.hold.lock());
+        let overflow = event.as_ref().is_ok_and(notify::Event::need_rescan);
+        shared
+            .overflows
+            .fetch_add(usize::from(overflow), Ordering::Relaxed);
+    }
     let message = match event {
         Ok(event) if event.need_rescan() => Message::Lost,
         Ok(event) => match event.kind {

@@ -7,7 +7,8 @@ use std::fmt;
 use std::time::SystemTime;
 
 use super::address::PeerAddress;
-use super::peers::{SocketWatch, State, Who, unknown};
+use super::arrivals::unknown;
+use super::peers::{SocketWatch, State, Who};
 use crate::error::Errno;
 use crate::socket::{EventKind, MonitorEvent, ProtocolError};
 
@@ -95,7 +96,7 @@ impl fmt::Display for HandshakeFault {
 impl fmt::Display for FailedHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = match &self.address {
-            unknown if *unknown == super::peers::unknown() => "somewhere".to_owned(),
+            unknown if *unknown == super::arrivals::unknown() => "somewhere".to_owned(),
             address => address.to_string(),
         };
         write!(

@@ -182,6 +182,14 @@ pub enum FileProblem {
     /// A configuration that cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigProblem),
+    /// Changes are not reported by the operating system.
+    #[error(
+        "changes are not reported ({reason}), so they are looked for each second, or less often where there are many files: on Linux raise the sysctls fs.inotify.max_user_watches and max_user_instances or the limit on open files, and open this anew"
+    )]
+    NotWatched {
+        /// Why not.
+        reason: String,
+    },
     /// A hashed password that cannot be checked.
     #[error(transparent)]
     PasswordHash(#[from] HashProblem),
@@ -315,6 +323,14 @@ impl From<&Metadata> for Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+}
+
+/// Whether this process lacks descriptors or memory, which says nothing of the file.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+    )
 }
 
 /// Reads a regular file (or a link to one) of at most `limit` bytes. Never waits for a writer of a FIFO. The

@@ -215,11 +215,35 @@ pub(crate) struct Current {
     len: AtomicUsize,
     /// When it was last changed, in microseconds since 1970; 0 if never.
     changed_at: AtomicU64,
-    hooks: Mutex<Vec<Hook>>,
+    hooks: Hooks,
 }
 
 /// Called after each change, by whoever made it, as long as its owner lives; must be quick.
 pub(crate) type Hook = Weak<dyn Fn() + Send + Sync>;
+
+/// Who is told of changes.
+#[derive(Default)]
+pub(crate) struct Hooks(Mutex<Vec<Hook>>);
+
+impl Hooks {
+    /// Calls `hook` after each change from now on.
+    pub(crate) fn add(&self, hook: &Hook) {
+        let mut hooks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hooks.retain(|known| known.strong_count() > 0);
+        if !hooks.iter().any(|known| known.ptr_eq(hook)) {
+            hooks.push(hook.clone());
+        }
+    }
+
+    /// Tells all of a change.
+    pub(crate) fn call(&self) {
+        let hooks: Vec<_> = {
+            let hooks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            hooks.iter().filter_map(Weak::upgrade).collect()
+        };
+        hooks.iter().for_each(|hook| hook());
+    }
+}
 
 impl Current {
     pub(crate) fn new() -> Self {
@@ -227,7 +251,7 @@ impl Current {
             map: RwLock::new(Arc::new(KeyMap::new())),
             len: AtomicUsize::new(0),
             changed_at: AtomicU64::new(0),
-            hooks: Mutex::default(),
+            hooks: Hooks::default(),
         }
     }
 
@@ -278,11 +302,7 @@ impl Current {
 
     /// Calls `hook` after each change from now on.
     pub(crate) fn hook(&self, hook: &Hook) {
-        let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        hooks.retain(|known| known.strong_count() > 0);
-        if !hooks.iter().any(|known| known.ptr_eq(hook)) {
-            hooks.push(hook.clone());
-        }
+        self.hooks.add(hook);
     }
 
     /// When it was last changed.
@@ -295,11 +315,7 @@ impl Current {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let micros = since.map_or(0, |since| since.as_micros() as u64);
         self.changed_at.store(micros, Ordering::Relaxed);
-        let hooks: Vec<_> = {
-            let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-            hooks.iter().filter_map(Weak::upgrade).collect()
-        };
-        hooks.iter().for_each(|hook| hook());
+        self.hooks.call();
     }
 }
 

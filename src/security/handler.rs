@@ -19,6 +19,7 @@ use super::keys::PublicKey;
 use super::limits::{Block, Limits};
 use super::lockouts::{self, Lockouts};
 use super::meter::Since;
+use super::passwords::Proof;
 use super::peers::Peers;
 use super::pending::Pending;
 use super::policy::{Judgement, Policy, Question, Rule};
@@ -63,7 +64,7 @@ pub(crate) struct Shared {
     pulse: Pulse,
     inbox: Inbox,
     settings: Settings,
-    /// Called by the stores that policies use.
+    /// Called by the stores and users that policies use.
     store_changed: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -381,17 +382,18 @@ impl Shared {
         result
     }
 
-    /// Has changes of the policy's stores tell us.
+    /// Has changes of the policy's stores and users tell us.
     fn follow(&self, policy: &Policy) {
-        let hook = Arc::downgrade(&self.store_changed);
-        policy.stores().for_each(|store| store.hook(&hook));
+        policy.hook(&Arc::downgrade(&self.store_changed));
     }
 
     /// Closes the connections of those who would not be let in any more; when the first certificate ends of those who stay.
     fn put_out(&self) -> Option<SystemTime> {
         let mut reading = Reading::of_those_inside(&self.clock);
-        self.peers
-            .revoke(|admission| self.would_refuse(&admission.request(), &mut reading));
+        self.peers.revoke(|admission| {
+            let proof = admission.proof.as_ref();
+            self.would_refuse(&admission.request(), proof, &mut reading)
+        });
         reading.next_end()
     }
 
@@ -438,11 +440,16 @@ impl Shared {
     }
 
     /// Whether one who was let in would be refused now, as far as memory tells.
-    fn would_refuse(&self, request: &ZapRequest<'_>, reading: &mut Reading<'_>) -> bool {
+    fn would_refuse(
+        &self,
+        request: &ZapRequest<'_>,
+        proof: Option<&Proof>,
+        reading: &mut Reading<'_>,
+    ) -> bool {
         let policies = self.policies();
         let (policy, _) = policies.of(request.domain);
         policies.revoke(request)
-            || policy.is_none_or(|policy| policy.would_refuse(request, reading))
+            || policy.is_none_or(|policy| policy.would_refuse(request, proof, reading))
     }
 
     /// How the thread, the stores and the audit fare; the thread is asked.
@@ -548,9 +555,13 @@ impl Shared {
 
     /// Records what a request is told, and reports it.
     fn settle(&self, request: &ZapRequest<'_>, read: Since, outcome: Outcome) -> ZapReply {
-        let Outcome { mut reply, reason } = outcome;
+        let Outcome {
+            mut reply,
+            reason,
+            proof,
+        } = outcome;
         if reply.status == StatusCode::Success {
-            reply.admission = self.peers.admit(request);
+            reply.admission = self.peers.admit(request, proof);
         }
         self.audit.decision(request, read, reply.status, reason);
         if let Some(lockouts) = &self.lockouts {
@@ -714,7 +725,8 @@ impl Zap {
                         let mut reading = Reading::new(&self.shared.clock);
                         let stands = outcome.reply.status != StatusCode::Success
                             || frames.request().is_ok_and(|request| {
-                                !self.shared.would_refuse(&request, &mut reading)
+                                let proof = outcome.proof.as_ref();
+                                !self.shared.would_refuse(&request, proof, &mut reading)
                             });
                         if stands {
                             self.answer(frames, outcome)?;

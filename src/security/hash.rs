@@ -92,6 +92,11 @@ impl Hash {
         })
     }
 
+    /// As it stands in the file, then zeros.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.text.as_slice()
+    }
+
     /// Whether this is the hash of `password`. Takes milliseconds.
     pub(crate) fn is_of(&self, password: &[u8]) -> bool {
         #[cfg(test)]

@@ -4,8 +4,9 @@ use std::fmt::{Display, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::audit::{AuditEvent, Decision, Timed};
+use super::candidates::ConnectedPeer;
 use super::lockout::{LockedOut, LockoutSubject};
-use super::peers::{ConnectedPeer, PeerIdentity};
+use super::peers::PeerIdentity;
 
 /// The last moment that RFC 3339 can name, in seconds since 1970.
 const LAST: u64 = 253_402_300_799;
@@ -297,7 +298,8 @@ mod tests {
                 PeerIdentity::User("ada".into()),
                 PeerIdentity::Key(key),
                 PeerIdentity::Principal("ada@EXAMPLE".into()),
-            ],
+            ]
+            .into(),
             admitted: true,
         };
         assert_eq!(

@@ -1,9 +1,11 @@
 //! Keys, certificates, stores, policies, and the authenticator that applies them.
 
 mod address;
+mod arrivals;
 mod audit;
 mod authenticator;
 mod bulk;
+mod candidates;
 mod certificate;
 mod clock;
 mod config;
@@ -63,6 +65,7 @@ mod zpl;
 pub use address::{AddressRule, AddressSet, Cidr, PeerAddress};
 pub use audit::{AuditEvent, AuditEvents, Decision, Reason};
 pub use authenticator::{Authenticator, AuthenticatorBuilder, Domain};
+pub use candidates::ConnectedPeer;
 pub use certificate::{Certificate, SecretCertificate};
 pub use config::{Config, ConfigProblem, ConfiguredAuthenticator};
 pub use connections::{ConnectionLimit, ExcessConnection};
@@ -86,7 +89,7 @@ pub use mechanism::{
     PlainServer,
 };
 pub use passwords::PasswordFile;
-pub use peers::{ConnectedPeer, PeerIdentity};
+pub use peers::PeerIdentity;
 pub use pins::ServerKeys;
 pub use policy::{CurvePolicy, Policy, Refusal, Rule};
 pub use revocations::{Revocation, RevocationList, RevocationProblem};

@@ -3,16 +3,21 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use crate::error::{Error, Result};
+use crate::security::directory::Layout;
 use crate::security::file::{self, Access, Fault, FileProblem, Stamp};
+use crate::security::generation::{Hook, Hooks};
 use crate::security::hash::Hash;
 use crate::security::keys::{PLAIN_LIMIT, Password};
 use crate::security::mark::Mark;
+use crate::security::watcher::Watcher;
 
 /// Largest password file in bytes.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
@@ -29,10 +34,14 @@ const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 /// check takes at most 10 ms of a server's core; [`PasswordFile::hash`] makes one. Any other is refused, and what begins as a hash of another kind does
 /// (`$argon2i$`, `$2b$`, `$6$`, `$y$`, …) is never taken for a password: who has seen the file must not enter by what is in it.
 ///
-/// A file is followed: a change, however made, counts from the next check on, at the price of one `stat` for each. Replace a file by
-/// renaming a new one over it, or a check in between may read half of it (until the next one). A file that is gone, open to group or
-/// others, or unreadable admits nobody, until it is mended. On a network file system a change counts as soon as `stat` shows it, and
-/// checks wait where that hangs.
+/// A file is followed: a change, however made, counts from the next check on, at the price of one `stat` for each. A file that is gone,
+/// open to group or others, or unreadable admits nobody, until it is mended. On a network file system a change counts as soon as `stat`
+/// shows it, and checks wait where that hangs.
+///
+/// Who is connected to a server that uses the set is put out when the own line is removed, or replaced by another one (of the same
+/// password too, if it is hashed anew), however that comes about; others stay. As for certificates, the operating system reports
+/// changes of a file within milliseconds; where it cannot, they are looked for each second. Replace a file by renaming a new one
+/// over it: of one that is being written in place, half may be read (until the rest is there), and who is not in that half has to connect anew.
 ///
 /// What time tells: nothing about a password. As soon as one password of the set is a hash, a check of any name takes one
 /// hash, and an unknown one as long as the dearest; so hashes of one cost hide which names exist, and a cheaper one among them does not.
@@ -63,6 +72,10 @@ struct Shared {
     reading: Mutex<()>,
     /// How many readings of the file have begun.
     readings: AtomicU64,
+    /// Told of each change.
+    hooks: Hooks,
+    /// Has the file looked at when nobody connects too.
+    watcher: OnceLock<Watcher>,
     seed: RandomState,
     /// What is compared where there is no plain password.
     dummy: Password,
@@ -75,6 +88,8 @@ struct Users {
     problems: Vec<Fault>,
     /// The file as it was when its reading began.
     mark: Mark,
+    /// Its content, as a keyed hash; `None` where there is none.
+    content: Option<u64>,
 }
 
 /// What a user proves to know; in an `Arc`, so that a check holds no lock.
@@ -82,6 +97,14 @@ struct Users {
 enum Secret {
     Plain(Arc<Password>),
     Hash(Arc<Hash>),
+}
+
+/// That a user has proven to know a secret: enough to tell later whether it still is the user's, and not the secret.
+pub(crate) struct Proof {
+    name: Box<[u8]>,
+    /// Of this proof alone.
+    seed: RandomState,
+    print: u64,
 }
 
 impl PasswordFile {
@@ -95,12 +118,24 @@ impl PasswordFile {
     ///
     /// # Errors
     /// [`Error::Io`]: not there, or not readable. [`Error::File`]: open to group or others, not a file, or larger
-    /// than 16 MiB.
+    /// than 16 MiB. [`Error::Os`]: no thread can be started.
     pub fn load(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
+        Self::follow(path.into(), false)
+    }
+
+    fn follow(path: PathBuf, poll: bool) -> Result<Self> {
         let absolute = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
-        let file = Self::new(Some(absolute));
+        let file = Self::new(Some(absolute.clone()));
         file.catch_up()?;
+        let weak = Arc::downgrade(&file.shared);
+        let look = move || {
+            if let Some(shared) = weak.upgrade() {
+                Self { shared }.notice_changes();
+            }
+        };
+        let watcher = Watcher::start(absolute, Layout::Other(Arc::new(look)), poll, None)?;
+        // Set here only.
+        let _ = file.shared.watcher.set(watcher);
         Ok(file)
     }
 
@@ -111,6 +146,8 @@ impl PasswordFile {
                 users: RwLock::new(Users::none()),
                 reading: Mutex::default(),
                 readings: AtomicU64::new(0),
+                hooks: Hooks::default(),
+                watcher: OnceLock::new(),
                 seed: RandomState::new(),
                 dummy: Password::dummy(),
             }),
@@ -158,6 +195,7 @@ impl PasswordFile {
             reason: problem.to_string(),
         })?;
         self.users_mut().set(name, Some(secret));
+        self.shared.hooks.call();
         Ok(())
     }
 
@@ -167,7 +205,9 @@ impl PasswordFile {
     /// [`Error::InvalidOption`]: the users are those of a file, where they are to be removed.
     pub fn remove(&self, name: impl AsRef<[u8]>) -> Result<bool> {
         self.in_memory_only()?;
-        Ok(self.users_mut().set(name.as_ref(), None))
+        let known = self.users_mut().set(name.as_ref(), None);
+        self.shared.hooks.call();
+        Ok(known)
     }
 
     /// A user who is removed from a file's set alone would be back after the file's next change.
@@ -184,10 +224,15 @@ impl PasswordFile {
     /// Whether the password of this user is `password`. Takes milliseconds where there are hashes (see [`PasswordFile`]), and reads a
     /// file that has changed.
     pub fn check(&self, name: &[u8], password: &[u8]) -> bool {
+        self.prove(name, password).is_some()
+    }
+
+    /// As `check`; what there is to say of it later.
+    pub(crate) fn prove(&self, name: &[u8], password: &[u8]) -> Option<Proof> {
         self.notice_changes();
         // A hash could be that of a password which no line can hold.
         if Password::parse(password).is_err() {
-            return false;
+            return None;
         }
         let (known, dearest) = {
             let users = self.users();
@@ -203,7 +248,22 @@ impl PasswordFile {
         let hashed = hash
             .or(dearest.as_deref())
             .is_some_and(|hash| hash.is_of(password));
-        (plain.is_some() & same) | (hash.is_some() & hashed)
+        let good = (plain.is_some() & same) | (hash.is_some() & hashed);
+        known
+            .filter(|_| good)
+            .map(|secret| Proof::of(name, &secret))
+    }
+
+    /// Whether what was proven still is the user's secret, as far as memory tells.
+    pub(crate) fn confirms(&self, proof: &Proof) -> bool {
+        let users = self.users();
+        let secret = users.secrets.get(&proof.name);
+        secret.is_some_and(|secret| secret.print(&proof.seed) == proof.print)
+    }
+
+    /// Calls `hook` after each change from now on.
+    pub(crate) fn hook(&self, hook: &Hook) {
+        self.shared.hooks.add(hook);
     }
 
     /// Whether a check is a comparison in memory just now: it takes no hash and asks no disk, which may hang.
@@ -212,7 +272,7 @@ impl PasswordFile {
         self.shared.path.is_none() && self.users().dearest.is_none()
     }
 
-    /// What is wrong with the file as it is now: [`Error::File`] for each line that cannot be used, in order; or [`Error::Io`] or
+    /// What is wrong with the file as it is now: [`Error::File`] for each line that cannot be used, in order, and where its changes cannot be watched; or [`Error::Io`] or
     /// [`Error::File`], as for [`PasswordFile::load`], if nobody is admitted by it.
     pub fn problems(&self) -> Vec<Error> {
         if let Err(error) = self.catch_up() {
@@ -220,7 +280,11 @@ impl PasswordFile {
         }
         let path = self.shared.path.as_deref().unwrap_or(Path::new(""));
         let problems = self.users().problems.clone();
-        problems.into_iter().map(|fault| fault.at(path)).collect()
+        let watching = self.shared.watcher.get().and_then(Watcher::not_watched);
+        watching
+            .into_iter()
+            .chain(problems.into_iter().map(|fault| fault.at(path)))
+            .collect()
     }
 
     /// Puts the file as it is now into force, or a later state of it. Of many callers at once, one reads for all who wait.
@@ -268,10 +332,18 @@ impl PasswordFile {
             Mark::of(&Stamp::from(&meta), &self.shared.seed)
         });
         let (users, result) = match file::read(path, FILE_LIMIT, Access::OwnerOnly) {
-            Ok(bytes) => (Users::parse(&bytes, mark), Ok(())),
+            Ok(bytes) => {
+                let mut users = Users::parse(&bytes, mark);
+                users.content = Some(self.shared.seed.hash_one(&*bytes));
+                (users, Ok(()))
+            }
             Err(error) => (Users::none(), Err(error)),
         };
+        let content = users.content;
         let old = std::mem::replace(&mut *self.users_mut(), users);
+        if content != old.content {
+            self.shared.hooks.call();
+        }
         // Wiping the old passwords takes its time: the lock is open again.
         drop(old);
         result
@@ -307,6 +379,7 @@ impl Users {
             dearest: None,
             problems: Vec::new(),
             mark: Mark::UNSETTLED,
+            content: None,
         }
     }
 
@@ -374,6 +447,33 @@ impl Users {
     }
 }
 
+impl Secret {
+    /// What differs for another secret.
+    fn print(&self, seed: &RandomState) -> u64 {
+        match self {
+            Secret::Plain(password) => seed.hash_one((false, password.expose_bytes())),
+            Secret::Hash(hash) => seed.hash_one((true, hash.text())),
+        }
+    }
+}
+
+impl Proof {
+    fn of(name: &[u8], secret: &Secret) -> Self {
+        let seed = RandomState::new();
+        Self {
+            name: name.into(),
+            print: secret.print(&seed),
+            seed,
+        }
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(..)")
+    }
+}
+
 fn user_name(name: &[u8]) -> Result<&[u8], FileProblem> {
     if name.is_empty() || name.len() > PLAIN_LIMIT || name.contains(&0) {
         Err(FileProblem::UserName)
@@ -403,6 +503,7 @@ mod tests {
     use crate::security::hash::HashProblem;
     use crate::security::hash::TAKEN;
     use crate::security::keys::PasswordProblem;
+    use crate::security::watcher::Message;
 
     fn write(path: &Path, content: impl AsRef<[u8]>) {
         fs::write(path, content).unwrap();
@@ -665,6 +766,162 @@ mod tests {
             assert!(users.check(b"alice", format!("{new}").as_bytes()));
             assert!(!users.check(b"alice", format!("{old}").as_bytes()));
         }
+    }
+
+    #[test]
+    fn proof_holds_as_long_as_the_users_line_is_the_same() {
+        let again = QUICK.replace("c2FsdHNhbHRzYWx0c2FsdA", "c2FsdHNhbHRzYWx0c2FsdB");
+        assert_ne!(again, QUICK);
+        let before = format!("# head\nalice=1\nbob={QUICK}\n");
+        let (_folder, path, users) = file(&before);
+        let [alice, bob] = [("alice", "1"), ("bob", "secret")]
+            .map(|(name, password)| users.prove(name.as_bytes(), password.as_bytes()).unwrap());
+        assert!(users.prove(b"alice", b"2").is_none() && users.prove(b"carol", b"1").is_none());
+        let other = PasswordFile::in_memory();
+        assert!(!other.confirms(&alice));
+        other.insert("alice", "1").unwrap();
+        assert!(other.confirms(&alice) && !other.confirms(&bob));
+        for (content, expected) in [
+            (format!("bob={QUICK}\r\ncarol=3\nalice=1"), [true, true]),
+            (format!("alice=1\nbob={again}\n"), [true, false]),
+            (format!("alice=2\nbob={QUICK}\n"), [false, true]),
+            (before.clone(), [true, true]),
+            (format!("alice={QUICK}\nbob=secret\n"), [false, false]),
+            ("Alice=1\nalice=1\nalice=\n".into(), [false, false]),
+            (before, [true, true]),
+        ] {
+            write(&path, &content);
+            users.notice_changes();
+            assert_eq!(
+                [&alice, &bob].map(|p| users.confirms(p)),
+                expected,
+                "{content}"
+            );
+        }
+        fs::remove_file(&path).unwrap();
+        users.notice_changes();
+        assert!(!users.confirms(&alice) && !users.confirms(&bob));
+        assert_eq!(format!("{alice:?}"), "Proof(..)");
+    }
+
+    #[test]
+    fn proof_of_a_name_that_is_no_text_holds() {
+        let users = PasswordFile::in_memory();
+        users.insert(b"caf\xe9", "1").unwrap();
+        let proof = users.prove(b"caf\xe9", b"1").unwrap();
+        users.insert(b"caf\xc3\xa9", "1").unwrap();
+        assert!(users.confirms(&proof));
+        users.remove(b"caf\xe9").unwrap();
+        assert!(!users.confirms(&proof));
+    }
+
+    /// Counts the changes that `users` tell of.
+    fn changes(users: &PasswordFile) -> (Arc<AtomicU64>, Arc<dyn Fn() + Send + Sync>) {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        let hook: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        users.hook(&Arc::downgrade(&hook));
+        (count, hook)
+    }
+
+    #[track_caller]
+    fn wait(what: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !what() {
+            assert!(start.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn change_of_the_file_is_told_without_a_check_however_it_comes_about() {
+        for poll in [false, true] {
+            let (folder, path, users) = file("alice=0\n");
+            drop(users);
+            let users = PasswordFile::follow(path.clone(), poll).unwrap();
+            let (count, _hook) = changes(&users);
+            let alice = |n: &str| {
+                let secret = users.users().secrets.get(&b"alice"[..]).cloned();
+                matches!(secret, Some(Secret::Plain(password)) if *password.expose_bytes() == *n.as_bytes())
+            };
+            fs::write(&path, "alice=1\n").unwrap();
+            wait(|| alice("1"));
+            write(&path.with_extension("new"), "alice=2\n");
+            fs::rename(path.with_extension("new"), &path).unwrap();
+            wait(|| alice("2"));
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            wait(|| users.users().secrets.is_empty());
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            wait(|| alice("2"));
+            fs::remove_file(&path).unwrap();
+            wait(|| users.users().secrets.is_empty());
+            symlink("target", &path).unwrap();
+            write(&folder.path().join("target"), "alice=3\n");
+            wait(|| alice("3"));
+            fs::rename(folder.path().join("target"), folder.path().join("gone")).unwrap();
+            wait(|| users.users().secrets.is_empty());
+            assert!(count.load(Ordering::SeqCst) >= 7);
+        }
+    }
+
+    #[test]
+    fn change_is_told_after_lost_events_and_a_fault_of_ours() {
+        let (_folder, path, users) = file("alice=0\n");
+        let watcher = users.shared.watcher.get().unwrap();
+        let gone = || users.users().secrets.is_empty();
+        fs::write(&path, "").unwrap();
+        watcher.inject(Message::Lost);
+        wait(gone);
+        watcher.inject(Message::Inject(|_| panic!("as intended")));
+        wait(|| !users.problems().is_empty());
+        assert!(watcher.is_polling());
+        assert!(matches!(
+            &problems_without_lines(&users)[..],
+            [FileProblem::NotWatched { .. }]
+        ));
+        fs::write(&path, "alice=1\n").unwrap();
+        wait(|| !gone());
+    }
+
+    fn problems_without_lines(users: &PasswordFile) -> Vec<FileProblem> {
+        let problems = users.problems().into_iter();
+        problems
+            .map(|error| match error {
+                Error::File {
+                    line: None,
+                    problem,
+                    ..
+                } => problem,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn users_in_memory_tell_of_each_change() {
+        let users = PasswordFile::in_memory();
+        let (count, hook) = changes(&users);
+        users.insert("alice", "1").unwrap();
+        users.insert_hash("alice", QUICK).unwrap();
+        users.remove("alice").unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 3);
+        drop(hook);
+        users.insert("alice", "1").unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn dropping_the_last_clone_ends_the_watch() {
+        let (_folder, path, users) = file("alice=1\n");
+        let clone = users.clone();
+        drop(users);
+        fs::write(&path, "alice=2\n").unwrap();
+        wait(|| clone.users().secrets.contains_key(&b"alice"[..]));
+        let weak = Arc::downgrade(&clone.shared);
+        drop(clone);
+        wait(|| weak.upgrade().is_none());
     }
 
     #[test]

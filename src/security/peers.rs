@@ -4,28 +4,25 @@
 //! Neither side names the other. A monitor tells descriptors, and that *some* handshake of its socket succeeded; a ZAP request tells an
 //! address. So a connection is matched when there is only one that can be meant, and keeps all candidates otherwise.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::address::PeerAddress;
+use super::arrivals::{Admission, Arrivals, LAG, unknown};
 use super::audit::Audit;
+use super::candidates::{Candidates, ConnectedPeer};
 use super::connections::{Counted, Tally};
 use super::faults::FailedHandshake;
 use super::keys::PublicKey;
 use super::limits::Limits;
+use super::passwords::Proof;
 use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};
 use crate::ffi::fd::{Connection, Identity};
 use crate::socket::{EventKind, Message, MonitorEvent, Watch};
-
-/// Admissions of a domain that may wait to be matched: those of sockets that we do not watch never are.
-const LIMIT: usize = 4096;
-
-/// A connection that was reported longer than this after an admission is not the one that it was for.
-const LAG: Duration = Duration::from_secs(2);
 
 /// Who a peer is, as its credential says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,32 +36,6 @@ pub enum PeerIdentity {
     Key(PublicKey),
     /// A Kerberos principal (GSSAPI).
     Principal(String),
-}
-
-/// A connection of an admitted peer to a socket of this library.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ConnectedPeer {
-    /// The domain of the socket.
-    pub domain: String,
-    /// Where the peer is.
-    pub address: PeerAddress,
-    /// When the connection was accepted.
-    pub since: SystemTime,
-    /// Who it is, or who it may be where several peers shook hands from one address at the same time.
-    pub candidates: Vec<PeerIdentity>,
-    /// Whether it is known to be one of the candidates. If not, it may as well be a connection that is not admitted yet.
-    pub admitted: bool,
-}
-
-impl ConnectedPeer {
-    /// Who it is, where that is certain.
-    pub fn identity(&self) -> Option<&PeerIdentity> {
-        match &self.candidates[..] {
-            [one] if self.admitted => Some(one),
-            _ => None,
-        }
-    }
 }
 
 /// What the authenticator knows of connections.
@@ -86,37 +57,20 @@ pub(super) struct State {
     pub(super) revoked: HashSet<u64>,
 }
 
-/// One admission.
-pub(super) struct Admission {
-    pub(super) number: u64,
-    pub(super) domain: Arc<str>,
-    pub(super) identity: PeerIdentity,
-    pub(super) address: PeerAddress,
-    time: Instant,
-    pub(super) revoked: AtomicBool,
-}
-
-/// Admissions of one domain that were not matched with a connection yet, by address.
-#[derive(Default)]
-pub(super) struct Arrivals {
-    pub(super) waiting: HashMap<PeerAddress, Vec<Arc<Admission>>>,
-    pub(super) count: usize,
-    /// Some had to be forgotten: a connection that is not matched may be anybody's.
-    pub(super) incomplete: bool,
-}
-
 /// One of our sockets.
 pub(super) struct Watched {
     pub(super) domain: Arc<str>,
     pub(super) alarm: Arc<AtomicBool>,
     pub(super) alarmed: Option<Instant>,
     pub(super) connections: HashMap<i32, Entry>,
-    /// Descriptors of connections whose peer is not known yet, by address.
-    pub(super) arriving: HashMap<PeerAddress, BTreeSet<i32>>,
+    /// Descriptors of connections whose peer is not known yet, by address; and after which admission each was reported.
+    pub(super) arriving: HashMap<PeerAddress, BTreeMap<i32, u64>>,
     /// A handshake that failed, while it is not known whose it was.
     pub(super) fault: Option<FailedHandshake>,
     /// How many of those have succeeded; `None` once that is uncertain, until none is left that could have.
     succeeded: Option<usize>,
+    /// When a message last showed whose one of them is. The success of its handshake may be reported after that.
+    named: Option<Instant>,
 }
 
 /// One connection.
@@ -125,8 +79,10 @@ pub(super) struct Entry {
     /// that was accepted.
     pub(super) identity: Option<Identity>,
     pub(super) address: PeerAddress,
-    since: SystemTime,
+    pub(super) since: SystemTime,
     reported: Instant,
+    /// Admissions up to this number were of connections reported before.
+    pub(super) after: u64,
     pub(super) who: Who,
     /// We shut it down; its end was not reported yet.
     pub(super) closed: bool,
@@ -173,6 +129,7 @@ impl Peers {
                 arriving: HashMap::new(),
                 fault: None,
                 succeeded: Some(0),
+                named: None,
             },
         );
         drop(state);
@@ -185,7 +142,7 @@ impl Peers {
 
     /// Records an admission; its number, which every message of the connection is to repeat. `None` where no socket of the domain is
     /// watched.
-    pub(super) fn admit(&self, request: &ZapRequest<'_>) -> Option<u64> {
+    pub(super) fn admit(&self, request: &ZapRequest<'_>, proof: Option<Proof>) -> Option<u64> {
         if !self.watching.load(Ordering::Acquire) {
             return None;
         }
@@ -193,28 +150,21 @@ impl Peers {
         let (domain, _) = state.domains.get_key_value(request.domain?)?;
         let domain = domain.clone();
         let number = state.number();
-        let admission = Arc::new(Admission {
+        let admission = Admission {
             number,
             domain: domain.clone(),
             identity: PeerIdentity::of(&request.credential),
             address: request.address.clone(),
+            proof,
             time: Instant::now(),
             revoked: AtomicBool::new(false),
-        });
+            taken: AtomicBool::new(false),
+        };
         let State {
             domains, sockets, ..
         } = &mut *state;
-        let arrivals = domains.get_mut(&domain)?;
-        arrivals.make_room(&domain, sockets);
-        let waiting = arrivals.waiting.entry(request.address.clone()).or_default();
-        if waiting.len().is_power_of_two() {
-            let before = waiting.len();
-            let earliest = earliest(sockets, &domain, &request.address);
-            waiting.retain(|earlier| earlier.waits(earliest));
-            arrivals.count -= before - waiting.len();
-        }
-        waiting.push(admission);
-        arrivals.count += 1;
+        let earliest = |address: &PeerAddress| earliest(sockets, &domain, address);
+        domains.get_mut(&domain)?.add(admission, earliest);
         Some(number)
     }
 
@@ -225,16 +175,12 @@ impl Peers {
         let State {
             sockets, domains, ..
         } = &*state;
-        let mut peers: Vec<_> = sockets
-            .values()
-            .flat_map(|socket| {
-                let arrivals = domains.get(&socket.domain);
-                socket
-                    .connections
-                    .values()
-                    .filter_map(move |entry| entry.describe(&socket.domain, arrivals))
-            })
-            .collect();
+        let mut peers = Vec::new();
+        for socket in sockets.values() {
+            let mut candidates = Candidates::new(&socket.domain, domains.get(&socket.domain));
+            let entries = socket.connections.values();
+            peers.extend(entries.filter_map(|entry| candidates.describe(entry)));
+        }
         peers.sort_by_key(|peer| peer.since);
         peers
     }
@@ -271,16 +217,19 @@ impl State {
         };
         // One of this number that ended without a report.
         socket.remove(fd);
+        let arrivals = self.domains.get_mut(&socket.domain);
+        let after = arrivals.map_or(0, |arrivals| arrivals.settle(self.numbers));
         socket
             .arriving
             .entry(address.clone())
             .or_default()
-            .insert(fd);
+            .insert(fd, after);
         let entry = Entry {
             identity,
             address,
             since: SystemTime::now(),
             reported: Instant::now(),
+            after,
             who: Who::Arriving,
             closed: false,
             counted: None,
@@ -296,110 +245,79 @@ impl State {
         let Some(arrivals) = self.domains.get_mut(&watched.domain) else {
             return;
         };
-        let addresses: Vec<_> = arrivals
-            .waiting
-            .keys()
-            .filter(|address| watched.arriving.contains_key(address))
-            .cloned()
-            .collect();
-        let unnamed = watched.arriving.get(&unknown()).map_or(0, BTreeSet::len);
-        let possible = addresses
-            .iter()
-            .filter_map(|address| watched.arriving.get(address))
-            .fold(unnamed, |sum, fds| sum + fds.len());
+        arrivals.hear_of_one(self.numbers);
+        let just_named = watched.named.filter(|time| time.elapsed() < LAG);
+        if just_named.is_some() || watched.may_be_one_up_to(arrivals.forgotten) {
+            watched.succeeded = None;
+            return;
+        }
+        // It is one of those that an admission may be of.
+        let succeeded = watched.succeeded.map(|count| count + 1);
+        let mut possible = 0;
+        let mut addresses = Vec::new();
+        for (address, fds) in &watched.arriving {
+            let newest = arrivals.newest(address).map_or(0, |newest| newest.number);
+            let before = possible;
+            possible += fds.values().filter(|after| **after < newest).count();
+            if possible > before {
+                addresses.push(address.clone());
+            }
+            if possible > succeeded.unwrap_or(1).max(1) {
+                break;
+            }
+        }
         if possible == 0 {
             return;
         }
-        watched.succeeded = watched.succeeded.map(|count| count + 1);
-        if watched.succeeded != Some(possible) || unnamed > 0 {
+        watched.succeeded = succeeded;
+        let all = possible == 1 || succeeded == Some(possible);
+        if !all || addresses.contains(&unknown()) {
             return;
         }
         // As many succeeded as could have: all of them did.
         watched.succeeded = Some(0);
         for address in addresses {
-            let fds = watched.arriving.remove(&address).unwrap_or_default();
-            for fd in &fds {
-                if let Some(entry) = watched.connections.get_mut(fd) {
-                    let candidates = entry.candidates(Some(arrivals)).cloned().collect();
-                    entry.admit(candidates);
-                }
-            }
+            let matched = watched.match_all(&address, arrivals.at(&address));
             // Each had its admission there. If there are more, they are of connections that are yet to be reported.
-            if arrivals.waiting.get(&address).map(Vec::len) == Some(fds.len()) {
-                arrivals.waiting.remove(&address);
-                arrivals.count -= fds.len();
+            if arrivals.at(&address).len() == matched {
+                arrivals.take_all(&address);
             }
         }
     }
 
     /// A message of connection `fd` repeats `number`: so it is that admission's.
     pub(super) fn named(&mut self, socket: u64, fd: i32, number: u64) {
+        let watched = self.sockets.get(&socket);
+        let entry = watched.and_then(|watched| watched.connections.get(&fd));
+        let entry = entry.filter(|entry| entry.known().len() != 1);
+        // Or of one that had this number before, or has it by now.
+        if entry.is_some_and(|entry| entry.live(fd).is_some()) {
+            self.name(socket, fd, number);
+        }
+    }
+
+    fn name(&mut self, socket: u64, fd: i32, number: u64) {
         let Some(watched) = self.sockets.get_mut(&socket) else {
             return;
         };
         let Some(entry) = watched.connections.get_mut(&fd) else {
             return;
         };
-        let arrivals = self.domains.get(&watched.domain);
-        let found = entry
-            .candidates(arrivals)
-            .find(|admission| admission.number == number)
-            .cloned();
-        let Some(admission) = found else {
-            return; // of a connection that had this number before
+        let candidates = entry.candidates(self.domains.get(&watched.domain));
+        let mut candidates = candidates.iter();
+        let Some(admission) = candidates.find(|one| one.number == number).cloned() else {
+            return;
         };
+        admission.taken.store(true, Ordering::Relaxed);
+        if let Some(arrivals) = self.domains.get_mut(&watched.domain) {
+            arrivals.take(&admission);
+        }
         let before = entry.admit([admission].into());
         if matches!(before, Who::Arriving) {
             let address = entry.address.clone();
+            watched.named = Some(Instant::now());
             watched.left(fd, &address);
         }
-    }
-}
-
-impl Arrivals {
-    /// Sees to it that one more admission can wait.
-    fn make_room(&mut self, domain: &Arc<str>, sockets: &HashMap<u64, Watched>) {
-        // Looked through each time their number has doubled.
-        if self.count < 64 || (!self.count.is_power_of_two() && self.count < LIMIT) {
-            return;
-        }
-        self.waiting.retain(|address, admissions| {
-            let earliest = earliest(sockets, domain, address);
-            admissions.retain(|admission| admission.waits(earliest));
-            !admissions.is_empty()
-        });
-        self.count = self.waiting.values().map(Vec::len).sum();
-        if self.count >= LIMIT {
-            self.waiting.clear();
-            self.count = 0;
-            self.incomplete = true;
-        }
-    }
-}
-
-impl Admission {
-    /// What it was asked with, without the password.
-    pub(super) fn request(&self) -> ZapRequest<'_> {
-        ZapRequest {
-            domain: Some(&self.domain),
-            address: self.address.clone().into(),
-            credential: match &self.identity {
-                PeerIdentity::Anonymous => Credential::Null,
-                PeerIdentity::User(name) => Credential::Plain {
-                    name: name.as_bytes(),
-                    password: &[],
-                },
-                PeerIdentity::Key(key) => Credential::Curve(*key),
-                PeerIdentity::Principal(name) => Credential::Gssapi {
-                    principal: name.as_bytes(),
-                },
-            },
-        }
-    }
-
-    /// Whether a connection may still be matched with it, of those that wait at its address since `earliest`.
-    fn waits(&self, earliest: Option<Instant>) -> bool {
-        self.time.elapsed() < LAG || earliest.is_some_and(|reported| reported < self.time + LAG)
     }
 }
 
@@ -416,7 +334,7 @@ fn earliest(
             let here = socket.arriving.get(address).into_iter();
             here.chain(socket.arriving.get(&unknown()))
                 .flatten()
-                .filter_map(|fd| Some(socket.connections.get(fd)?.reported))
+                .filter_map(|(fd, _)| Some(socket.connections.get(fd)?.reported))
         })
         .min()
 }
@@ -428,6 +346,33 @@ impl Watched {
             self.left(fd, &entry.address);
         }
         Some(entry)
+    }
+
+    /// Matches all connections from an address that may be some of the admissions waiting there; how many.
+    fn match_all(&mut self, address: &PeerAddress, waiting: &[Arc<Admission>]) -> usize {
+        // Connections share the list of whose they may be: most have the same, and of many admissions, some are in it that need not be.
+        let step = 1 + waiting.len() / 64;
+        let mut lists: HashMap<usize, Arc<[Arc<Admission>]>> = HashMap::new();
+        let mut fds = self.arriving.remove(address).unwrap_or_default();
+        let before = fds.len();
+        fds.retain(|fd, _| {
+            let Some(entry) = self.connections.get_mut(fd) else {
+                return false;
+            };
+            let last = entry.last_of(waiting).len();
+            if last == 0 {
+                return true;
+            }
+            let first = (waiting.len() - last) / step * step;
+            let list = || waiting.iter().skip(first).cloned().collect();
+            entry.admit(lists.entry(first).or_insert_with(list).clone());
+            false
+        });
+        let matched = before - fds.len();
+        if !fds.is_empty() {
+            self.arriving.insert(address.clone(), fds);
+        }
+        matched
     }
 
     /// `fd` is none of the unmatched any more. If some of those had succeeded, it may have been one.
@@ -461,56 +406,20 @@ impl Entry {
         std::mem::replace(&mut self.who, Who::Admitted(admissions))
     }
 
+    /// By whom it was admitted, if it is known that it was: one of these.
+    pub(super) fn known(&self) -> &[Arc<Admission>] {
+        match &self.who {
+            Who::Admitted(admissions) => admissions,
+            Who::Arriving => &[],
+        }
+    }
+
     /// Whether it may have been this admission that it waits for.
-    fn may_be(&self, admission: &Admission) -> bool {
+    pub(super) fn may_be(&self, admission: &Admission) -> bool {
         (self.address == admission.address || self.address == unknown())
+            && self.after < admission.number
             && self.reported.saturating_duration_since(admission.time) < LAG
     }
-
-    /// Whose it may be.
-    pub(super) fn candidates<'a>(
-        &'a self,
-        arrivals: Option<&'a Arrivals>,
-    ) -> impl Iterator<Item = &'a Arc<Admission>> {
-        let (admitted, arrivals) = match &self.who {
-            Who::Admitted(admissions) => (Some(admissions.iter()), None),
-            Who::Arriving => (None, arrivals),
-        };
-        let waiting = arrivals.into_iter().flat_map(|arrivals| {
-            let here = arrivals.waiting.get(&self.address).into_iter();
-            // Without an address of its own it may be from anywhere.
-            let anywhere = (self.address == unknown()).then(|| arrivals.waiting.values());
-            here.chain(anywhere.into_iter().flatten()).flatten()
-        });
-        let waiting = waiting.filter(|admission| self.may_be(admission));
-        admitted.into_iter().flatten().chain(waiting)
-    }
-
-    /// For the program; `None` for one that is not known to have been admitted.
-    pub(super) fn describe(
-        &self,
-        domain: &str,
-        arrivals: Option<&Arrivals>,
-    ) -> Option<ConnectedPeer> {
-        let mut candidates = Vec::new();
-        for admission in self.candidates(arrivals) {
-            if !candidates.contains(&admission.identity) {
-                candidates.push(admission.identity.clone());
-            }
-        }
-        (!candidates.is_empty()).then(|| ConnectedPeer {
-            domain: domain.to_owned(),
-            address: self.address.clone(),
-            since: self.since,
-            candidates,
-            admitted: matches!(self.who, Who::Admitted(_)),
-        })
-    }
-}
-
-/// Where a connection is of which the system does not tell it.
-pub(super) fn unknown() -> PeerAddress {
-    PeerAddress::Unknown("".into())
 }
 
 /// Watches over one socket's connections; forgets them when it is dropped.
@@ -613,6 +522,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::security::arrivals::LIMIT;
 
     fn peers() -> Arc<Peers> {
         let audit = Arc::new(Audit::new());
@@ -629,7 +539,7 @@ mod tests {
             address: address(at).into(),
             credential: Credential::Curve(PublicKey::from_bytes([key; 32])),
         };
-        peers.admit(&request).unwrap()
+        peers.admit(&request, None).unwrap()
     }
 
     #[test]
@@ -676,22 +586,128 @@ mod tests {
         }
         let state = peers.state();
         let arrivals = &state.domains["d"];
-        assert!(arrivals.count <= LIMIT && arrivals.incomplete);
-        assert_eq!(
-            arrivals.count,
-            arrivals.waiting.values().map(Vec::len).sum::<usize>()
-        );
+        let waiting: usize = arrivals.all().map(|(_, waiting)| waiting.len()).sum();
+        assert!(waiting <= LIMIT && arrivals.forgotten > 0);
+    }
+
+    /// A connection over loopback: our end and the peer's.
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, peer)
+    }
+
+    #[test]
+    fn whose_admission_had_to_be_forgotten_is_closed_with_any_revocation_whatever_the_scope() {
+        for scope in [RevocationScope::Address, RevocationScope::Exact] {
+            let peers = Peers::new(scope, Arc::new(Audit::new()), &Limits::off());
+            let (watch, alarm) = peers.watch("d".into());
+            let ends = [(); 2].map(|()| connection());
+            let arrive = |at: u8, end: &TcpStream| {
+                let fd = end.as_raw_fd();
+                peers
+                    .state()
+                    .arrived(watch.id, fd, address(at), identity_of(fd));
+            };
+            let is_shut = |(ours, _): &(TcpStream, TcpStream)| {
+                let mut byte = [0];
+                ours.set_nonblocking(true).unwrap();
+                matches!(std::io::Read::read(&mut &*ours, &mut byte), Ok(0))
+            };
+            arrive(1, &ends[0].0);
+            for n in 0..=LIMIT {
+                admit(&peers, n as u8, n as u8);
+            }
+            // It came when all of those had been forgotten, and is somebody else's.
+            peers.state().domains.get_mut("d").unwrap().unheard.clear();
+            arrive(1, &ends[1].0);
+            peers.revoke(|_| false);
+            assert_eq!(
+                [&ends[0], &ends[1]].map(is_shut),
+                [true, false],
+                "{scope:?}"
+            );
+            assert!(alarm.load(Ordering::Relaxed));
+            // Once, and not again.
+            peers
+                .state()
+                .sockets
+                .get_mut(&watch.id)
+                .unwrap()
+                .remove(ends[0].0.as_raw_fd());
+            peers.revoke(|_| false);
+            assert_eq!(peers.state().domains["d"].forgotten, 0);
+        }
+    }
+
+    #[test]
+    fn who_comes_after_all_were_heard_of_is_none_of_those() {
+        let peers = peers();
+        let (watch, _) = peers.watch("d".into());
+        let arrive = |fd: i32| peers.state().arrived(watch.id, fd, address(1), None);
+        let candidates = |fd: i32| {
+            let state = peers.state();
+            let entry = &state.sockets[&watch.id].connections[&fd];
+            let candidates = entry.candidates(state.domains.get("d"));
+            candidates
+                .iter()
+                .map(|admission| admission.number)
+                .collect::<Vec<_>>()
+        };
+        // The first says nothing, so that the others cannot be matched.
+        (100..103).for_each(arrive);
+        let [one, two] = [1, 2].map(|key| admit(&peers, 1, key));
+        peers.state().succeeded(watch.id);
+        // One of the two may be of a connection that is yet to be reported.
+        arrive(103);
+        assert_eq!(candidates(103), [one, two]);
+        peers.state().succeeded(watch.id);
+        arrive(104);
+        assert!(candidates(104).is_empty());
+        let three = admit(&peers, 1, 3);
+        assert_eq!(candidates(104), [three]);
+        assert_eq!(candidates(100), [one, two, three]);
+    }
+
+    #[test]
+    fn many_that_come_at_one_time_share_the_list_of_whose_they_may_be() {
+        const MANY: i32 = 3000;
+        let peers = peers();
+        let (watch, _) = peers.watch("d".into());
+        for fd in 0..MANY {
+            peers.state().arrived(watch.id, fd, address(1), None);
+        }
+        for n in 0..MANY {
+            admit(&peers, 1, n as u8);
+        }
+        for _ in 0..MANY {
+            peers.state().succeeded(watch.id);
+        }
+        let connected = peers.connected();
+        assert_eq!(connected.len(), MANY as usize);
+        for peer in &connected {
+            assert!(peer.admitted && peer.candidates.len() == 256);
+            assert!(Arc::ptr_eq(&peer.candidates, &connected[0].candidates));
+        }
+        let state = peers.state();
+        let mut lists = state.sockets[&watch.id]
+            .connections
+            .values()
+            .map(Entry::known);
+        let first = lists.next().unwrap();
+        assert!(lists.all(|list| std::ptr::eq(list, first)) && first.len() == MANY as usize);
     }
 
     /// What a monitor reports.
     enum Report {
-        Accepted(i32, u8),
+        Accepted(i32, u8, usize),
         Succeeded,
         Disconnected(i32),
     }
 
     /// A connection as it really is.
     struct Real {
+        id: usize,
         socket: usize,
         fd: i32,
         at: u8,
@@ -705,32 +721,38 @@ mod tests {
         /// and who is named for certain is the one.
         #[test]
         fn a_connection_is_never_taken_for_somebody_else(
-            steps in prop::collection::vec((0..5u8, 0..2u8, 0..3u8, any::<prop::sample::Index>()), 1..120),
+            steps in prop::collection::vec((0..8u8, 0..2u8, 0..3u8, any::<prop::sample::Index>()), 1..120),
         ) {
             let peers = peers();
             let watches = [peers.watch("d".into()).0, peers.watch("d".into()).0];
             let mut reports = [VecDeque::new(), VecDeque::new()];
             let mut real: Vec<Real> = Vec::new();
-            let read = |socket: usize, report: Report| {
+            // Whose the entries are.
+            let mut seen = HashMap::new();
+            let read = |socket: usize, report: Report, seen: &mut HashMap<_, _>| {
                 let id = watches[socket].id;
                 let mut state = peers.state();
                 match report {
-                    Report::Accepted(fd, at) => state.arrived(id, fd, address(at), None),
+                    Report::Accepted(fd, at, one) => {
+                        state.arrived(id, fd, address(at), None);
+                        seen.insert((socket, fd), one);
+                    }
                     Report::Succeeded => state.succeeded(id),
                     Report::Disconnected(fd) => {
                         state.sockets.get_mut(&id).unwrap().remove(fd);
+                        seen.remove(&(socket, fd));
                     }
                 }
             };
-            for (step, socket, who, index) in steps {
+            for (id, (step, socket, who, index)) in steps.into_iter().enumerate() {
                 let socket = usize::from(socket);
                 match step {
                     // Connects: three peers, two of them from one address.
                     0 => {
                         let fd = (0..).find(|fd| real.iter().all(|r| r.fd != *fd)).unwrap();
                         let at = who / 2;
-                        reports[socket].push_back(Report::Accepted(fd, at));
-                        real.push(Real { socket, fd, at, key: who, admission: None, succeeded: false });
+                        reports[socket].push_back(Report::Accepted(fd, at, id));
+                        real.push(Real { id, socket, fd, at, key: who, admission: None, succeeded: false });
                     }
                     // Goes on in its handshake.
                     1 | 2 if !real.is_empty() => {
@@ -747,24 +769,31 @@ mod tests {
                         let gone = real.swap_remove(index.index(real.len()));
                         reports[gone.socket].push_back(Report::Disconnected(gone.fd));
                     }
+                    // Sends a message, which the program receives at once.
+                    4 if !real.is_empty() => {
+                        let one = &real[index.index(real.len())];
+                        if one.succeeded && seen.get(&(one.socket, one.fd)) == Some(&one.id) {
+                            peers.state().name(watches[one.socket].id, one.fd, one.admission.unwrap());
+                        }
+                    }
                     _ => {
                         if let Some(report) = reports[socket].pop_front() {
-                            read(socket, report);
+                            read(socket, report, &mut seen);
                         }
                     }
                 }
             }
             for (socket, reports) in reports.into_iter().enumerate() {
-                reports.into_iter().for_each(|report| read(socket, report));
+                reports.into_iter().for_each(|report| read(socket, report, &mut seen));
             }
             let state = peers.state();
             let arrivals = state.domains.get("d");
             for one in &real {
                 let entry = &state.sockets[&watches[one.socket].id].connections[&one.fd];
                 if let Some(number) = one.admission {
-                    prop_assert!(entry.candidates(arrivals).any(|a| a.number == number));
+                    prop_assert!(entry.candidates(arrivals).iter().any(|a| a.number == number));
                 }
-                if let Some(peer) = entry.describe("d", arrivals) {
+                if let Some(peer) = Candidates::new("d", arrivals).describe(entry) {
                     if let Some(identity) = peer.identity() {
                         prop_assert!(one.succeeded);
                         prop_assert_eq!(identity, &PeerIdentity::Key(PublicKey::from_bytes([one.key; 32])));

@@ -9,10 +9,11 @@ use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::audit::Reason;
 use super::clock::Reading;
 use super::explain::Trace;
+use super::generation::Hook;
 use super::gssapi::GssapiPolicy;
 use super::keys::PublicKey;
 use super::lockouts::Guard;
-use super::passwords::PasswordFile;
+use super::passwords::{PasswordFile, Proof};
 use super::store::CertificateStore;
 use super::validity::{Date, Validity};
 use super::verdict::{Callback, Outcome, Peer, Reply, Verdict};
@@ -276,11 +277,19 @@ impl Policy {
         (!passed).then(|| self.refuse(Rule::AllowList, Reason::AddressNotAllowed))
     }
 
-    /// Whether one who was admitted would be refused now, as far as memory tells: its password is not kept, and no callback is asked.
-    pub(crate) fn would_refuse(&self, request: &ZapRequest<'_>, reading: &mut Reading<'_>) -> bool {
+    /// Whether one who was admitted would be refused now, as far as memory tells: of a password there is only the proof, and no callback
+    /// is asked.
+    pub(crate) fn would_refuse(
+        &self,
+        request: &ZapRequest<'_>,
+        proof: Option<&Proof>,
+        reading: &mut Reading<'_>,
+    ) -> bool {
         match &request.credential {
             Credential::Plain { .. } => {
-                self.plain.is_none() || self.judge_address(&request.address, &mut ()).is_some()
+                let confirmed = self.plain.as_ref().zip(proof);
+                !confirmed.is_some_and(|(passwords, proof)| passwords.confirms(proof))
+                    || self.judge_address(&request.address, &mut ()).is_some()
             }
             _ => match self.judge(request, reading, &mut ()) {
                 Judgement::Decided(outcome) => outcome.reply.status != StatusCode::Success,
@@ -293,6 +302,14 @@ impl Policy {
     /// Which principals it admits, if it takes GSSAPI.
     pub(crate) fn principals(&self) -> Option<&GssapiPolicy> {
         self.gssapi.as_ref()
+    }
+
+    /// Calls `hook` after each change of the keys and users that it admits.
+    pub(crate) fn hook(&self, hook: &Hook) {
+        self.stores().for_each(|store| store.hook(hook));
+        if let Some(passwords) = &self.plain {
+            passwords.hook(hook);
+        }
     }
 
     /// The stores that hold the keys it admits.
@@ -528,9 +545,11 @@ fn check_password(
     password: &[u8],
     refused: Outcome,
 ) -> Outcome {
-    if passwords.check(&name, password) {
-        Outcome::admitted(UserId::Text(name), Metadata::new())
-    } else {
-        refused
+    match passwords.prove(&name, password) {
+        None => refused,
+        proof => Outcome {
+            proof,
+            ..Outcome::admitted(UserId::Text(name), Metadata::new())
+        },
     }
 }

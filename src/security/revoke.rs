@@ -1,11 +1,13 @@
 //! Live revocation: closes the connections of peers that are no longer admitted, and keeps what they sent from the program.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::peers::{Admission, Arrivals, Entry, Peers, State, Watched, Who};
+use super::arrivals::{Admission, Arrivals};
+use super::candidates::{Candidates, Suspicion};
+use super::peers::{Entry, PeerIdentity, Peers, State, Watched};
 use super::zap::ADMISSION;
 use crate::socket::Message;
 
@@ -13,15 +15,29 @@ use crate::socket::Message;
 /// last that it read from it.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// What is closed where a connection cannot be told from others of the same address: peers that shook hands at the same time.
+/// What is closed where a connection cannot be told from others.
 ///
-/// Who is closed without being meant connects again by itself, and is admitted again. What it loses is what was on its way: to a
-/// PUSH or DEALER, what was in the system's buffers; to a SUB, what is published meanwhile; to a REQ, the reply it waits for (it waits
-/// for ever, unless it has `ZMQ_REQ_RELAXED` or a time-out). A ROUTER sees a new routing id, unless the client sets its own.
+/// Known for certain are the connections of peers that shake hands one after the other, or at one time from different addresses or
+/// with the same key; and any from which a message is received (by an XPUB, a subscription) while a revocation is under way. Not known
+/// are those of different peers that shake hands from one address at one time, as long as nothing is received of them: from a PUSH or
+/// a PUB nothing ever is.
+///
+/// Who is closed without being meant connects again by itself, and is admitted again. What it loses, by the type of the server's socket:
+///
+/// - PUSH: what the server has queued for it (at most `ZMQ_SNDHWM` messages), and what is in the system's buffers. Later messages
+///   wait for it, or go to others.
+/// - PUB, XPUB: what is queued for it, and what is published until it has subscribed again.
+/// - ROUTER: answers that are queued for it, those to its old routing id unless it sets its own, and of what it sent, what is in the
+///   system's buffers. One that sets its own is not heard while messages of its old connection are unread, unless the server sets
+///   `ZMQ_ROUTER_HANDOVER`.
+/// - REP: the reply that it waits for. It waits for ever, unless it has `ZMQ_REQ_RELAXED`, or a time-out after which it begins anew.
+///
+/// What had arrived of it is received all the same. A client that does not receive, with its queue full, notices the end of its
+/// connection when it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum RevocationScope {
-    /// Every connection that may be the revoked peer's, which are connections from its address.
+    /// Every connection that may be the revoked peer's, which all came from its address.
     #[default]
     Address,
     /// None yet: it is closed when its next message comes, which names it. A peer that sends nothing goes on receiving.
@@ -34,6 +50,7 @@ impl Peers {
     /// Closes the connections of all peers whose admission `refused` says would not be given any more.
     pub(super) fn revoke(&self, mut refused: impl FnMut(&Admission) -> bool) {
         let mut state = self.state();
+        let admissions = state.admissions();
         let State {
             sockets,
             domains,
@@ -41,22 +58,6 @@ impl Peers {
             ..
         } = &mut *state;
         let mut fresh = false;
-        let known = sockets.values().flat_map(|socket| {
-            socket.connections.values().flat_map(|entry| {
-                match &entry.who {
-                    Who::Admitted(admissions) => Some(admissions.iter()),
-                    Who::Arriving => None,
-                }
-                .into_iter()
-                .flatten()
-            })
-        });
-        let waiting = domains.values().flat_map(|d| d.waiting.values().flatten());
-        // What several connections may be is judged once.
-        let admissions: HashMap<u64, Arc<Admission>> = known
-            .chain(waiting)
-            .map(|admission| (admission.number, admission.clone()))
-            .collect();
         for admission in admissions.into_values() {
             if !admission.revoked.load(Ordering::Relaxed) && refused(&admission) {
                 admission.revoked.store(true, Ordering::Relaxed);
@@ -64,15 +65,23 @@ impl Peers {
                 fresh = true;
                 for socket in sockets.values_mut() {
                     if socket.domain == admission.domain {
-                        socket.alarmed = Some(Instant::now());
-                        socket.alarm.store(true, Ordering::Relaxed);
+                        socket.raise_alarm();
                     }
                 }
             }
         }
         for (name, arrivals) in domains.iter_mut() {
-            let waits = |s: &Watched| s.domain == *name && !s.arriving.is_empty();
-            arrivals.incomplete &= sockets.values().any(waits);
+            let forgotten = arrivals.forgotten;
+            let may_be = |socket: &Watched| socket.may_be_one_up_to(forgotten);
+            let here = |socket: &Watched| socket.domain == *name;
+            if !sockets.values().any(|s| here(s) && may_be(s)) {
+                arrivals.forgotten = 0;
+                continue;
+            }
+            fresh = true;
+            for socket in sockets.values_mut().filter(|s| here(s)) {
+                socket.raise_alarm();
+            }
         }
         if fresh {
             for socket in sockets.values_mut() {
@@ -80,6 +89,17 @@ impl Peers {
                 self.sweep(socket, arrivals);
             }
         }
+    }
+
+    /// Closes the connections of all peers whom `is_meant` picks.
+    pub(super) fn disconnect(&self, is_meant: impl Fn(&PeerIdentity) -> bool) {
+        let admissions = self.state().admissions();
+        // Asked without the lock, so that it may ask us something.
+        let meant = |(number, admission): (u64, Arc<Admission>)| {
+            is_meant(&admission.identity).then_some(number)
+        };
+        let meant: HashSet<u64> = admissions.into_iter().filter_map(meant).collect();
+        self.revoke(|admission| meant.contains(&admission.number));
     }
 
     /// Closes what has become known as a revoked peer's since it was revoked.
@@ -97,26 +117,27 @@ impl Peers {
         if socket.alarmed.is_none() {
             return;
         }
-        let all = self.scope == RevocationScope::Socket
-            && socket
-                .connections
-                .values()
-                .any(|entry| entry.suspicion(arrivals) == Suspicion::Possible);
         let domain = socket.domain.clone();
+        let mut candidates = Candidates::new(&domain, arrivals);
+        let entries = socket.connections.values();
+        let all = self.scope == RevocationScope::Socket
+            && entries
+                .map(|entry| candidates.suspicion(entry))
+                .any(|suspicion| suspicion == Suspicion::Possible);
         for (fd, entry) in &mut socket.connections {
-            let close = match entry.suspicion(arrivals) {
+            let close = match candidates.suspicion(entry) {
                 Suspicion::Certain => true,
                 Suspicion::Possible => self.scope != RevocationScope::Exact,
                 Suspicion::None => all,
             };
             if close {
-                self.close(&domain, *fd, entry, arrivals);
+                self.close(&mut candidates, *fd, entry);
             }
         }
     }
 
     /// Closes one connection, if its descriptor's number is still its own.
-    fn close(&self, domain: &str, fd: i32, entry: &mut Entry, arrivals: Option<&Arrivals>) {
+    fn close(&self, candidates: &mut Candidates<'_>, fd: i32, entry: &mut Entry) {
         if entry.closed {
             return;
         }
@@ -126,7 +147,7 @@ impl Peers {
         // Fails only where the peer has left already.
         let _ = connection.shut_down();
         entry.closed = true;
-        if let Some(peer) = entry.describe(domain, arrivals) {
+        if let Some(peer) = candidates.describe(entry) {
             self.audit.closed(peer);
         }
     }
@@ -148,10 +169,10 @@ impl Peers {
             sockets, domains, ..
         } = &mut *state;
         if let (Some(fd), Some(socket)) = (fd, sockets.get_mut(&socket)) {
-            let arrivals = domains.get(&socket.domain);
+            let mut candidates = Candidates::new(&socket.domain, domains.get(&socket.domain));
             if let Some(entry) = socket.connections.get_mut(&fd) {
-                if entry.suspicion(arrivals) == Suspicion::Certain {
-                    self.close(&socket.domain, fd, entry, arrivals);
+                if candidates.suspicion(entry) == Suspicion::Certain {
+                    self.close(&mut candidates, fd, entry);
                 }
             }
         }
@@ -175,12 +196,9 @@ impl Peers {
         let Some(socket) = sockets.get_mut(&socket) else {
             return;
         };
-        let arrivals = domains.get(&socket.domain);
-        if socket
-            .connections
-            .values()
-            .any(|entry| entry.suspicion(arrivals) != Suspicion::None)
-        {
+        let mut candidates = Candidates::new(&socket.domain, domains.get(&socket.domain));
+        let mut entries = socket.connections.values();
+        if entries.any(|entry| candidates.suspicion(entry) != Suspicion::None) {
             socket.alarmed = Some(Instant::now()); // looked for again after a while
             return;
         }
@@ -192,35 +210,30 @@ impl Peers {
     }
 }
 
-/// Whether a connection is a revoked peer's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Suspicion {
-    None,
-    Possible,
-    Certain,
+impl State {
+    /// Every admission that some connection may be of, once.
+    fn admissions(&self) -> HashMap<u64, Arc<Admission>> {
+        // Many connections may share a list.
+        let mut seen = HashSet::new();
+        let connections = self.sockets.values().flat_map(|s| s.connections.values());
+        let known = connections.map(Entry::known);
+        let known = known.filter(|list| seen.insert(list.as_ptr()));
+        let waiting = self.domains.values().flat_map(Arrivals::all);
+        let all = known.chain(waiting.map(|(_, waiting)| waiting)).flatten();
+        all.map(|admission| (admission.number, admission.clone()))
+            .collect()
+    }
 }
 
-impl Entry {
-    fn suspicion(&self, arrivals: Option<&Arrivals>) -> Suspicion {
-        let mut candidates = self.candidates(arrivals).peekable();
-        let arriving = matches!(self.who, Who::Arriving);
-        if candidates.peek().is_none() {
-            // Whoever it is, we do not know any more.
-            return match arrivals {
-                Some(arrivals) if arriving && arrivals.incomplete => Suspicion::Possible,
-                _ => Suspicion::None,
-            };
-        }
-        let (mut any, mut all) = (false, true);
-        for admission in candidates {
-            let revoked = admission.revoked.load(Ordering::Relaxed);
-            any |= revoked;
-            all &= revoked;
-        }
-        match (any, all && !arriving) {
-            (_, true) => Suspicion::Certain,
-            (true, _) => Suspicion::Possible,
-            _ => Suspicion::None,
-        }
+impl Watched {
+    fn raise_alarm(&mut self) {
+        self.alarmed = Some(Instant::now());
+        self.alarm.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a connection that is not matched may be of an admission up to this number.
+    pub(super) fn may_be_one_up_to(&self, number: u64) -> bool {
+        let mut arriving = self.arriving.values().flat_map(BTreeMap::values);
+        number > 0 && arriving.any(|after| *after < number)
     }
 }

@@ -86,8 +86,9 @@ pub struct CertificateStore {
 pub enum Watching {
     /// The operating system reports them.
     Events,
-    /// It cannot (no more watches to be had, most often): the files are compared one by one, each second or, with many of them, less
-    /// often. On Linux, raise the sysctls `fs.inotify.max_user_watches` and `max_user_instances` and open the store anew.
+    /// It cannot (no more watches to be had, most often; [`CertificateStore::problems`] says why): the files are compared one by one, each
+    /// second or, with many of them, less often. On Linux, raise the sysctls `fs.inotify.max_user_watches` and `max_user_instances` and
+    /// open the store anew.
     Polling,
     /// By nothing: a fault of ours ended what followed the files. They admit nobody; open the store anew.
     Ended,
@@ -330,7 +331,8 @@ impl CertificateStore {
     /// [`Error::File`] names the file, the line where there is one, and what is wrong: above all no certificate, a
     /// [`Validity`](super::Validity) that cannot be told, a name that ends in `_secret`, or a key that another file holds too (which is
     /// admitted all the same); in a signed store also a signature that does not count, and what is wrong with a revocation list or with what is
-    /// remembered of them. [`Error::Io`]: not readable, or the directory is not there.
+    /// remembered of them; first of all, where that is so, that changes are not [watched](Watching::Polling). [`Error::Io`]: not readable, or
+    /// the directory is not there.
     pub fn problems(&self) -> Vec<Arc<Error>> {
         self.files.as_ref().map_or_else(Vec::new, Watcher::problems)
     }
@@ -1095,6 +1097,49 @@ mod tests {
             scramble(&place, 99 + round, 50);
             place.equals_a_fresh_load();
         }
+    }
+
+    /// Has the system's queue of events for this store run over while `change` makes changes: nobody reads it meanwhile.
+    #[cfg(target_os = "linux")]
+    fn overflow(place: &Place, change: impl FnOnce()) {
+        let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        assert!(limit <= 1 << 20, "{limit} events are too many for a test");
+        let shared = place.store.files.as_ref().unwrap().shared();
+        let before = shared.overflows.load(Ordering::Relaxed);
+        let held = shared.hold.lock().unwrap();
+        let (one, other) = (place.dir.join("to.tmp"), place.dir.join("fro.tmp"));
+        fs::write(&one, "").unwrap();
+        // Two events each, which the kernel does not merge.
+        for _ in 0..limit / 4 + 100 {
+            fs::rename(&one, &other).unwrap();
+            fs::rename(&other, &one).unwrap();
+        }
+        change();
+        drop(held);
+        let start = Instant::now();
+        while shared.overflows.load(Ordering::Relaxed) == before {
+            assert!(start.elapsed() < DEADLINE);
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn events_that_the_system_dropped_are_made_good() {
+        let place = Place::open(false, create);
+        for round in 0..3 {
+            scramble(&place, 500 + round, 100);
+            overflow(&place, || scramble(&place, 600 + round, 200));
+            place.equals_a_fresh_load();
+            assert_eq!(place.store.watching(), Some(Watching::Events));
+        }
+        let place = key_file(false, |file, _| fs::write(file, lines([1])).unwrap());
+        overflow(&place, || {
+            fs::write(place.dir.join("new"), lines([2])).unwrap();
+            fs::rename(place.dir.join("new"), place.dir.join("keys")).unwrap();
+        });
+        place.admits([2]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::address::PeerAddress;
 use super::audit::Reason;
 use super::keys::PublicKey;
+use super::passwords::Proof;
 use super::zap::{Metadata, Properties, StatusCode, UserId, ZapProblem, ZapReply};
 
 /// What a callback is told of a peer that comes by CURVE. Its key is proven: libzmq asks only after the peer has shown that it has the secret one.
@@ -79,6 +80,8 @@ impl Verdict {
 pub(crate) struct Outcome {
     pub(crate) reply: ZapReply,
     pub(crate) reason: Reason,
+    /// By what a user was admitted.
+    pub(crate) proof: Option<Proof>,
 }
 
 impl Outcome {
@@ -92,6 +95,7 @@ impl Outcome {
         Self {
             reply,
             reason: Reason::Admitted,
+            proof: None,
         }
     }
 
@@ -99,6 +103,7 @@ impl Outcome {
         Self {
             reply: ZapReply::refusal(status),
             reason,
+            proof: None,
         }
     }
 

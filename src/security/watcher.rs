@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::directory::{Layout, Tree};
 use super::events::{Bell, Source};
+use super::file::{Fault, FileProblem};
 use super::generation::{Current, KeyMap};
 use super::health::Reload;
 use super::pass::Pass;
@@ -41,12 +42,20 @@ pub(crate) struct Shared {
     problems: Mutex<BTreeMap<PathBuf, Vec<Arc<Error>>>>,
     /// The last look at what changed, or at everything.
     reload: Mutex<Option<Reload>>,
+    /// Why there are no file events, where that is not as it should be.
+    not_watched: OnceLock<String>,
     pub(crate) polling: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// Events in the queue.
     pub(crate) queued: AtomicUsize,
     /// Events were dropped, and nobody has seen to it.
     pub(crate) lost: AtomicBool,
+    /// Keeps the event source from reading, while it is locked.
+    #[cfg(test)]
+    pub(crate) hold: Mutex<()>,
+    /// How often the operating system said that it has dropped events.
+    #[cfg(test)]
+    pub(crate) overflows: AtomicUsize,
 }
 
 impl Shared {
@@ -61,10 +70,15 @@ impl Shared {
             guard,
             problems: Mutex::default(),
             reload: Mutex::default(),
+            not_watched: OnceLock::new(),
             polling: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            #[cfg(test)]
+            hold: Mutex::default(),
+            #[cfg(test)]
+            overflows: AtomicUsize::new(0),
         }
     }
 
@@ -100,6 +114,11 @@ impl Shared {
 
     fn reload(&self) -> MutexGuard<'_, Option<Reload>> {
         self.reload.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes why there are no file events; the first reason stays.
+    pub(crate) fn not_watched(&self, reason: String) {
+        let _ = self.not_watched.set(reason);
     }
 
     fn problems_now(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Vec<Arc<Error>>>> {
@@ -198,12 +217,18 @@ impl Watcher {
     }
 
     pub(crate) fn problems(&self) -> Vec<Arc<Error>> {
-        self.shared
-            .problems_now()
-            .values()
-            .flatten()
-            .cloned()
+        let watching = self.not_watched().map(Arc::new).into_iter();
+        let problems = self.shared.problems_now();
+        watching
+            .chain(problems.values().flatten().cloned())
             .collect()
+    }
+
+    /// What keeps it from getting file events.
+    pub(crate) fn not_watched(&self) -> Option<Error> {
+        let reason = self.shared.not_watched.get()?.clone();
+        let fault = Fault::new(None, FileProblem::NotWatched { reason });
+        Some(fault.at(&self.root))
     }
 
     pub(crate) fn is_polling(&self) -> bool {
@@ -240,6 +265,11 @@ impl Watcher {
     pub(crate) fn inject(&self, message: Message) {
         self.queue.send(message).unwrap();
     }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Drop for Watcher {
@@ -265,7 +295,7 @@ fn watch(
     loop {
         let run = catch_unwind(AssertUnwindSafe(|| {
             let queue = (!poll).then(|| queue.clone());
-            let mut state = State::load(root, layout, queue, shared, messages);
+            let mut state = State::load(root, layout.clone(), queue, shared, messages);
             let _ = loaded.send(());
             state.run();
         }));
@@ -277,6 +307,7 @@ fn watch(
             guard.close();
         }
         shared.keys.replace(Arc::new(KeyMap::new()));
+        shared.not_watched("a fault within this library".into());
         if std::mem::replace(&mut poll, true) {
             return;
         }

@@ -21,9 +21,16 @@ impl Tree {
         let trail = Trail::of(&self.root);
         self.track(root, &trail);
         let end = trail.end.unwrap_or_else(|| self.root.clone());
-        if self.layout == Layout::KeyFile {
-            self.read_key_file(&end, false);
-            return false;
+        match &self.layout {
+            Layout::Directory => {}
+            Layout::KeyFile => {
+                self.read_key_file(&end, false);
+                return false;
+            }
+            Layout::Other(changed) => {
+                changed();
+                return false;
+            }
         }
         match fs::metadata(&end) {
             Ok(meta) if meta.is_dir() => {
@@ -49,7 +56,7 @@ impl Tree {
     /// Looks whether the root is another one. A key file in whose state nothing has changed is not read again, though it could have
     /// changed within one tick of the clock: events and comparisons see to that.
     pub(crate) fn glance(&mut self) {
-        if self.layout == Layout::Directory {
+        if !matches!(self.layout, Layout::KeyFile) {
             return self.refresh(Path::new(""));
         }
         self.refresh_trust();

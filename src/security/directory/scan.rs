@@ -94,7 +94,13 @@ impl Tree {
                 Some(listing)
             }
             Err(error) => {
-                self.empty(path);
+                // The files that are known have been looked at one by one; new ones wait until we can open again.
+                if !file::is_shortage(&error) {
+                    self.empty(path);
+                }
+                if let Some(known) = self.directories.get_mut(path) {
+                    known.listed = None;
+                }
                 self.report(path, self.unreadable(path, error));
                 None
             }

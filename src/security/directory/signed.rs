@@ -210,7 +210,7 @@ impl Tree {
 
     /// Judges every certificate by new rules. Read and verified are those alone that were refused, or are now.
     fn judge_anew(&mut self) {
-        if self.layout == Layout::KeyFile {
+        if matches!(self.layout, Layout::KeyFile) {
             self.key_file = None;
             let end = Trail::of(&self.root).end;
             return self.read_key_file(&end.unwrap_or_else(|| self.root.clone()), true);
