@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ironhouse::security::{
-    AuditEvent, AuditEvents, Authenticator, Domain, FileProblem, HashProblem, Password,
-    PasswordFile, PlainClient, PlainServer, Policy, Reason,
+    AuditEvents, Authenticator, Domain, FileProblem, HashProblem, Password, PasswordFile,
+    PlainClient, PlainServer, Policy, Reason, RevocationScope,
 };
 use ironhouse::{Context, Error, Socket, SocketType};
 
@@ -26,7 +26,11 @@ struct House {
 impl House {
     fn new(users: &PasswordFile) -> Self {
         let context = Context::new().unwrap();
-        let authenticator = Authenticator::start(&context).unwrap();
+        // So that who is put out takes no neighbour with him, who would come back and be decided on once more.
+        let authenticator = Authenticator::builder(&context)
+            .revocation(RevocationScope::Exact)
+            .start()
+            .unwrap();
         let events = authenticator.events();
         let domain = authenticator
             .domain("house", Policy::new().plain(users.clone()))
@@ -56,9 +60,7 @@ impl House {
             .socket(SocketType::Push)
             .secure(client)
             .connect_checked(&self.endpoint, Duration::from_secs(10));
-        let Some(AuditEvent::Decision(decision)) = self.events.next(Some(SOON)) else {
-            panic!("no decision");
-        };
+        let decision = self.events.next_decision(SOON).expect("no decision");
         let wanted = match connected {
             Ok(_) => Reason::Admitted,
             Err(Error::Handshake { .. }) => Reason::WrongPassword,

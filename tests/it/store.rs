@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ironhouse::security::{
     Authenticator, Certificate, CertificateStore, CurveClient, CurvePolicy, CurveServer, Policy,
-    SecretCertificate,
+    RevocationScope, SecretCertificate,
 };
 use ironhouse::socket::HandshakeProblem;
 use ironhouse::{Context, Error, Socket, SocketType};
@@ -33,7 +33,11 @@ impl House {
         let context = Context::new().unwrap();
         let certificate = SecretCertificate::generate().unwrap();
         let store = Arc::new(CertificateStore::directory(&directory).unwrap());
-        let authenticator = Authenticator::start(&context).unwrap();
+        // So that who is put out takes no neighbour with him, who may just be arriving.
+        let authenticator = Authenticator::builder(&context)
+            .revocation(RevocationScope::Exact)
+            .start()
+            .unwrap();
         let policy = Policy::new().curve(CurvePolicy::store(store.clone()));
         let domain = authenticator.domain("house", policy).unwrap();
         let server = context
