@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ironhouse::security::{
     AuditEvent, Authenticator, CertificateStore, CurveClient, CurvePolicy, CurveServer, Domain,
-    JsonLines, PasswordFile, Policy, Reason, SecretCertificate, StatusCode, ThreadHealth, Watching,
+    JsonLines, Limits, Lockout, PasswordFile, Policy, Reason, SecretCertificate, StatusCode,
+    ThreadHealth, Watching,
 };
 use ironhouse::{Context, Socket, SocketType};
 use serde_json::Value;
@@ -132,6 +133,43 @@ fn counters_say_what_the_audit_says() {
 }
 
 #[test]
+fn handshakes_that_fail_and_lock_outs_are_counted() {
+    within(SOON, || {
+        let house = House::new("abused");
+        let failures = house.authenticator.handshakes();
+        let bare = house.context.socket(SocketType::Push).open().unwrap();
+        bare.connect(&house.endpoint).unwrap();
+        let failed = failures.next(Some(SOON)).unwrap();
+        assert_eq!(failed.name(), "handshake_failed");
+        assert!(house.authenticator.counters().failed_handshakes > 0);
+
+        let context = Context::new().unwrap();
+        let lockout = Lockout::standard()
+            .half_life(30 * Duration::from_secs(86_400))
+            .by_address(2);
+        let authenticator = Authenticator::builder(&context)
+            .limits(Limits::off().lockout(lockout))
+            .start()
+            .unwrap();
+        let events = authenticator.events();
+        let passwords = PasswordFile::in_memory();
+        passwords.insert("ada", "open sesame").unwrap();
+        let policy = Policy::new().plain(passwords);
+        let _domain = authenticator.domain("d", policy).unwrap();
+        let asker = Asker::new(&context);
+        while authenticator.counters().with_reason(Reason::LockedOut) == 0 {
+            asker.ask("d", "192.0.2.1", "PLAIN", &[b"ada", b"guessed"]);
+        }
+        let mut locked_out = 0;
+        while let Some(event) = events.next(Some(Duration::ZERO)) {
+            locked_out += u64::from(event.name() == "locked_out");
+        }
+        assert!(locked_out > 0);
+        assert_eq!(authenticator.counters().locked_out, locked_out);
+    });
+}
+
+#[test]
 fn decisions_that_are_waited_for_are_counted_while_they_are() {
     within(SOON, || {
         let context = Context::new().unwrap();
@@ -187,7 +225,7 @@ fn a_handshake_is_a_line_with_the_documented_fields() {
 
 #[test]
 fn rotation_by_renaming_loses_no_line() {
-    const DECISIONS: usize = 3000;
+    const DECISIONS: usize = 1000;
     within(SOON, || {
         let folder = folder();
         let name = |number: usize| folder.path().join(format!("audit.{number}"));
@@ -204,7 +242,7 @@ fn rotation_by_renaming_loses_no_line() {
                 "PLAIN",
                 &[number.to_string().as_bytes(), b"x"],
             );
-            if number % 100 == 99 {
+            if number % 50 == 49 {
                 // The lines since the last time bring a new file, sooner or later.
                 while !name(0).exists() {
                     std::thread::yield_now();
@@ -228,8 +266,8 @@ fn rotation_by_renaming_loses_no_line() {
 
 #[test]
 fn decisions_go_on_when_the_disk_is_full_and_the_loss_is_counted_and_told_of() {
-    const DECISIONS: u64 = 6000;
-    within(SOON * 2, || {
+    const DECISIONS: u64 = 5000;
+    within(SOON * 4, || {
         let folder = folder();
         let [path, next] = ["audit", "next"].map(|name| folder.path().join(name));
         symlink("/dev/full", &path).unwrap();
@@ -478,6 +516,7 @@ mod metrics_recorded {
     use std::collections::HashMap;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Mutex, OnceLock};
+    use std::time::Instant;
 
     use metrics::{
         Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString,
