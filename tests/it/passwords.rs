@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ironhouse::security::{
-    AuditEvent, AuditEvents, Authenticator, Domain, FileProblem, HashProblem, Password,
-    PasswordFile, PlainClient, PlainServer, Policy, Reason,
+    AuditEvents, Authenticator, Domain, FileProblem, HashProblem, Password, PasswordFile,
+    PlainClient, PlainServer, Policy, Reason,
 };
 use ironhouse::{Context, Error, Socket, SocketType};
 
@@ -56,9 +56,7 @@ impl House {
             .socket(SocketType::Push)
             .secure(client)
             .connect_checked(&self.endpoint, Duration::from_secs(10));
-        let Some(AuditEvent::Decision(decision)) = self.events.next(Some(SOON)) else {
-            panic!("no decision");
-        };
+        let decision = self.events.next_decision(SOON).expect("no decision");
         let wanted = match connected {
             Ok(_) => Reason::Admitted,
             Err(Error::Handshake { .. }) => Reason::WrongPassword,
