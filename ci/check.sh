@@ -100,6 +100,7 @@ check_valgrind() {
     echo "$program"
     PROPTEST_CASES=8 valgrind --quiet --error-exitcode=9 --fair-sched=yes \
       --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+      --suppressions=ci/valgrind.supp \
       "$program" --quiet --skip forked_child
   done <target/test-programs
 }
