@@ -61,6 +61,14 @@ pub fn unique(what: &str) -> String {
     format!("{what}-{}-{number}", std::process::id())
 }
 
+/// How often to try what depends on chance: `usually`, or less where `PROPTEST_CASES` asks for fewer cases than its usual 256, as under
+/// valgrind, which runs one thread at a time.
+pub fn rounds(usually: u32) -> u32 {
+    let cases = std::env::var("PROPTEST_CASES").ok();
+    let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(256);
+    (usually * cases.min(256) / 256).max(1)
+}
+
 /// A folder that goes with the returned value.
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

@@ -15,7 +15,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, within};
+use crate::common::{SOON, endpoint, folder, rounds, within};
 use crate::zap::Asker;
 
 /// An authenticator whose callback leaves the decision to the test.
@@ -169,7 +169,7 @@ fn policies_that_change_all_the_time_leave_no_request_without_an_answer() {
                     bench.domain.set_policy(policy).unwrap();
                 }
             });
-            for _ in 0..200 {
+            for _ in 0..rounds(200) {
                 (0..20).for_each(|_| bench.ask());
                 for _ in 0..20 {
                     let reply = bench.asker.reply();
@@ -211,7 +211,7 @@ fn a_store_that_is_dropped_while_a_request_waits_for_it_leaves_no_request_withou
             2 => CertificateStore::keyfile(&files[2]).unwrap(),
             n => CertificateStore::directory(&files[n]).unwrap(),
         };
-        for round in 0..60 {
+        for round in 0..rounds(60) as usize {
             let stores = [round, round + 1].map(|n| Arc::new(open(n)));
             bench
                 .domain
@@ -284,7 +284,7 @@ fn a_key_that_is_removed_during_its_handshake_does_not_stay() {
                 .open()
                 .unwrap(),
         );
-        for round in 0..30 {
+        for round in 0..rounds(30) {
             store.insert(guest.certificate().clone()).unwrap();
             socket.connect(&endpoint).unwrap();
             pass_time(round);
@@ -323,7 +323,7 @@ fn a_user_who_is_removed_during_the_check_of_the_password_does_not_stay() {
                 .open()
                 .unwrap(),
         );
-        for round in 0..60 {
+        for round in 0..rounds(60) {
             users.insert_hash("ada", &hash).unwrap();
             socket.connect(&endpoint).unwrap();
             pass_time(round);
