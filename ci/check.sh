@@ -90,8 +90,8 @@ check_doc() {
 }
 
 # The library's own tests and those with sockets. Fewer random cases: valgrind runs them fifty times slower. Not those that
-# fork: what the parent's threads hold in the child's memory is lost there by design, and valgrind counts it. Nor the one whose words
-# depend on peers that answer promptly.
+# fork: what the parent's threads hold in the child's memory is lost there by design, and valgrind counts it. Nor those whose
+# outcome depends on prompt answers, or on the age of tens of thousands of admissions.
 check_valgrind() {
   local program
   cargo test --locked --lib --test it --no-run --message-format=json |
@@ -102,7 +102,8 @@ check_valgrind() {
     PROPTEST_CASES=8 valgrind --quiet --error-exitcode=9 --fair-sched=yes \
       --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
       --suppressions=ci/valgrind.supp \
-      "$program" --quiet --skip forked_child --skip every_cause_of_a_failure
+      "$program" --quiet --skip forked_child --skip every_cause_of_a_failure \
+      --skip admissions_that_nobody_claims --skip whose_admission_had_to_be_forgotten
   done <target/test-programs
 }
 
