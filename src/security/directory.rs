@@ -14,6 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::Ordering;
 
 use super::certificate::Certificate;
 use super::events::Source;
@@ -214,6 +216,8 @@ impl Tree {
         name: &OsStr,
         missed: Option<&mut Vec<PathBuf>>,
     ) -> Option<PathBuf> {
+        #[cfg(test)]
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(name);
         if self.is_own(directory, name) {
             self.drop_file(directory, name);

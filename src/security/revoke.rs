@@ -237,3 +237,62 @@ impl Watched {
         number > 0 && arriving.any(|after| *after < number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::ffi::fd::Connection;
+    use crate::security::address::PeerAddress;
+    use crate::security::audit::Audit;
+    use crate::security::limits::Limits;
+    use crate::security::zap::{Credential, ZapRequest};
+
+    #[test]
+    fn messages_are_looked_at_until_none_of_a_revoked_peer_can_come() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let ours = listener.accept().unwrap().0;
+        let fd = ours.as_raw_fd();
+        let identity = Connection::of(fd).map(|connection| connection.identity().clone());
+        let audit = std::sync::Arc::new(Audit::new());
+        let peers = Peers::new(RevocationScope::Address, audit, &Limits::off());
+        let (watch, alarm) = peers.watch("d".into());
+        let address = PeerAddress::parse("192.0.2.1");
+        peers
+            .state()
+            .arrived(watch.id, fd, address.clone(), identity);
+        let request = ZapRequest {
+            domain: Some("d"),
+            address: address.into(),
+            credential: Credential::Null,
+        };
+        let number = peers.admit(&request, None).unwrap();
+        peers.state().succeeded(watch.id);
+        let is_up = || alarm.load(Ordering::Relaxed);
+        assert!(!is_up());
+
+        peers.revoke(|admission| admission.number == number);
+        assert!(is_up() && peers.state().revoked.contains(&number));
+        let drain_after_a_while = || {
+            let since = Instant::now().checked_sub(2 * QUIET);
+            let mut state = peers.state();
+            state.sockets.get_mut(&watch.id).unwrap().alarmed = since;
+            drop(state);
+            peers.drained(watch.id);
+        };
+        // The last messages are handed over after the connection has ended.
+        peers.drained(watch.id);
+        assert!(is_up());
+        // And it has not ended yet.
+        drain_after_a_while();
+        assert!(is_up());
+        peers.state().sockets.get_mut(&watch.id).unwrap().remove(fd);
+        peers.drained(watch.id);
+        assert!(is_up());
+        drain_after_a_while();
+        assert!(!is_up() && peers.state().revoked.is_empty());
+    }
+}

@@ -1078,6 +1078,45 @@ mod tests {
     }
 
     #[test]
+    fn a_single_change_costs_what_a_single_change_costs() {
+        const FILES: u32 = 20_000;
+        let place = Place::open(false, |dir, outside| {
+            create(dir, outside);
+            for n in 0..FILES {
+                fs::write(dir.join(n.to_string()), text(n)).unwrap();
+            }
+        });
+        let looks = || {
+            let shared = place.store.files.as_ref().unwrap().shared();
+            shared.looks.load(Ordering::Relaxed)
+        };
+        // Those written just before they were read are read once more.
+        let start = Instant::now();
+        let mut before = usize::MAX;
+        while looks() != before {
+            before = looks();
+            std::thread::sleep(Duration::from_millis(2500));
+            assert!(start.elapsed() < DEADLINE);
+        }
+        let current = || {
+            let (answer, answered) = mpsc::channel();
+            let answer = Box::new(move |current| answer.send(current).unwrap());
+            place.store.when_current(answer);
+            assert!(answered.recv_timeout(DEADLINE).unwrap());
+        };
+        for n in FILES..FILES + 10 {
+            place.put("more", n);
+            current();
+            assert!(place.store.lookup(&key(n)).is_some());
+            fs::remove_file(place.dir.join("more")).unwrap();
+            current();
+            assert!(place.store.lookup(&key(n)).is_none());
+        }
+        // Each event costs a look, and writing a file makes a few.
+        assert!(looks() - before < 500, "{}", looks() - before);
+    }
+
+    #[test]
     fn thousand_random_operations_end_as_a_fresh_load() {
         for seed in 1..=8 {
             let place = Place::open(seed == 8, create);

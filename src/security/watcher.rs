@@ -56,6 +56,9 @@ pub(crate) struct Shared {
     /// How often the operating system said that it has dropped events.
     #[cfg(test)]
     pub(crate) overflows: AtomicUsize,
+    /// How many names were looked at one by one.
+    #[cfg(test)]
+    pub(crate) looks: AtomicUsize,
 }
 
 impl Shared {
@@ -79,6 +82,8 @@ impl Shared {
             hold: Mutex::default(),
             #[cfg(test)]
             overflows: AtomicUsize::new(0),
+            #[cfg(test)]
+            looks: AtomicUsize::new(0),
         }
     }
 

@@ -436,9 +436,9 @@ impl Metadata {
         self.add(name, value)
     }
 
-    /// Adds the number of the admission. Left out where there is no room.
+    /// Adds the number of the admission, for which there is room beyond the limit: without it, nobody could tell whose a message is.
     fn push_admission(&mut self, number: u64) {
-        let _ = self.add(ADMISSION, &number.to_string());
+        self.keep(ADMISSION, &number.to_string());
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), ZapProblem> {
@@ -492,5 +492,50 @@ impl Metadata {
             let text = |bytes| std::str::from_utf8(bytes).ok();
             Some((text(name)?, text(value)?))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_have_names_that_are_theirs_to_give() {
+        let long = "n".repeat(255);
+        let mut metadata = Metadata::new();
+        for name in ["n", "role", "X-Mine", &long] {
+            metadata.push(name, "value").unwrap();
+        }
+        let kept: Vec<_> = metadata.iter().collect();
+        let before = metadata.as_bytes().to_vec();
+        assert_eq!(kept[3], (&*long, "value"));
+        let too_long = "n".repeat(256);
+        let reserved = RESERVED
+            .iter()
+            .flat_map(|name| [name.to_string(), name.to_lowercase(), name.to_uppercase()]);
+        for name in [String::new(), too_long].into_iter().chain(reserved) {
+            let refused = metadata.push(&name, "value");
+            assert!(
+                matches!(refused, Err(ZapProblem::MetadataName(_))),
+                "{name}"
+            );
+        }
+        assert_eq!(metadata.as_bytes(), before);
+    }
+
+    #[test]
+    fn metadata_are_bounded_and_the_admission_has_room_beyond() {
+        let mut metadata = Metadata::new();
+        metadata
+            .push("a", &"x".repeat(METADATA_LIMIT - 6 - 12))
+            .unwrap();
+        let most = "y".repeat(12 - 6);
+        let refused = metadata.push("b", &format!("{most}y"));
+        assert_eq!(refused, Err(ZapProblem::MetadataSize(METADATA_LIMIT + 1)));
+        metadata.push("b", &most).unwrap();
+        assert_eq!(metadata.as_bytes().len(), METADATA_LIMIT);
+        metadata.push_admission(u64::MAX);
+        let last = metadata.iter().last().unwrap();
+        assert_eq!(last, (ADMISSION, &*u64::MAX.to_string()));
     }
 }

@@ -12,6 +12,7 @@ use ironhouse::security::{
 use ironhouse::{Context, Error, Socket, SocketType};
 
 use crate::common::{SOON, endpoint, folder, within};
+use crate::zap::Asker;
 
 /// A server whose users are those of a file, or in memory.
 struct House {
@@ -192,6 +193,34 @@ fn file_that_vanishes_or_opens_to_others_admits_nobody_until_it_is_back() {
         fs::rename(path.with_extension("link"), &path).unwrap();
         assert!(!house.admits("ada", "1"));
         assert!(house.admits("bob", "2"));
+    });
+}
+
+#[test]
+fn who_has_no_password_does_not_wait_for_those_that_are_checked() {
+    within(SOON, || {
+        let users = PasswordFile::in_memory();
+        users.insert_hash("ada", &hash("1")).unwrap();
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let policy = Policy::new().plain(users).null();
+        authenticator.set_fallback(policy).unwrap();
+        let asker = Asker::new(&context);
+        let ask = |id: &str, mechanism: &str, credentials: &[&[u8]]| {
+            let head = ["", "1.0", id, "d", "127.0.0.1", "", mechanism].map(str::as_bytes);
+            asker.send(&[&head, credentials].concat());
+        };
+        for _ in 0..50 {
+            ask("hash", "PLAIN", &[b"ada", b"1"]);
+        }
+        ask("none", "NULL", &[]);
+        let answers = [(); 51].map(|()| {
+            let reply = asker.reply();
+            assert_eq!(reply[3], "200");
+            reply[2].as_str().unwrap().to_owned()
+        });
+        // A third of a second of hashes, and it was not the last.
+        assert_ne!(answers[50], "none");
     });
 }
 
