@@ -72,9 +72,10 @@ impl Authenticator {
     /// Sets the policy of the domain `name`, and answers the domain to secure sockets with. An earlier policy is replaced, for its
     /// sockets too. In force when this returns.
     ///
-    /// Peers that are connected and that the new policy refuses are put out moments later: by address, by mechanism, by key, and users whose
-    /// line in the [`PasswordFile`](super::PasswordFile) is not the one that they were admitted by. Not judged anew are keys that a callback admitted, which is not asked
-    /// again: put those out by [`revoke`](Self::revoke), or have them come back and be judged by [`disconnect`](Self::disconnect).
+    /// Peers that are connected and that the new policy refuses are put out moments later: by address, by mechanism, by key, and users
+    /// whose line in the [`PasswordFile`](super::PasswordFile) is not the one that they were admitted by. Not judged anew are keys that a
+    /// callback admitted, which is not asked again: put those out by [`revoke`](Self::revoke), or have them come back and be judged by
+    /// [`disconnect`](Self::disconnect).
     ///
     /// # Errors
     /// [`Error::InvalidDomain`] unless the name is 1 to 255 ASCII characters, none of them a control character;

@@ -272,8 +272,9 @@ impl PasswordFile {
         self.shared.path.is_none() && self.users().dearest.is_none()
     }
 
-    /// What is wrong with the file as it is now: [`Error::File`] for each line that cannot be used, in order, and where its changes cannot be watched; or [`Error::Io`] or
-    /// [`Error::File`], as for [`PasswordFile::load`], if nobody is admitted by it.
+    /// What is wrong with the file as it is now: [`Error::File`] for each line that cannot be used, in order, behind
+    /// [`FileProblem::NotWatched`] where its changes cannot be watched; or [`Error::Io`] or [`Error::File`], as for [`PasswordFile::load`],
+    /// if nobody is admitted by it.
     pub fn problems(&self) -> Vec<Error> {
         if let Err(error) = self.catch_up() {
             return vec![error];
