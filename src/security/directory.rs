@@ -378,10 +378,10 @@ impl Tree {
             if let Some(mut known) = self.directories.remove(&below) {
                 let files = std::mem::take(&mut known.files);
                 self.release(&below, files);
-                self.shared.clear_problem(&below);
                 self.abandon(&below, &known);
             }
         }
+        self.shared.clear_problems_below(path);
         let inside = (Excluded(path), Unbounded);
         let links: Vec<_> = self
             .links
@@ -397,11 +397,9 @@ impl Tree {
 
     fn release(&mut self, path: &Path, files: BTreeMap<Box<OsStr>, File>) {
         for (name, file) in files {
-            let path = path.join(&*name);
             if let Some(key) = file.key {
-                self.holders.release(&path, key);
+                self.holders.release(&path.join(&*name), key);
             }
-            self.shared.clear_problem(&path);
         }
     }
 

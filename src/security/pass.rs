@@ -123,6 +123,7 @@ impl Pass {
         for path in self.missed.drain(..) {
             tree.let_go(&path);
         }
+        tree.look_after_problems(&self.within);
         true
     }
 }

@@ -998,6 +998,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reported_of_a_name_goes_with_it_or_with_a_directory_above_it() {
+        both(|poll| {
+            let deep = "d/".repeat(17);
+            let place = Place::open(poll, |dir, outside| {
+                create(dir, outside);
+                for sub in ["x", "y"] {
+                    fs::create_dir(dir.join(sub)).unwrap();
+                    symlink("..", dir.join(sub).join("up")).unwrap();
+                }
+                fs::create_dir_all(dir.join(&deep)).unwrap();
+            });
+            let reported = || place.problems().into_iter().map(|(name, _)| name);
+            assert!(reported().eq([deep.trim_end_matches('/'), "x/up", "y/up"]));
+            fs::remove_dir_all(place.dir.join("x")).unwrap();
+            place.settles([]);
+            assert!(reported().eq([deep.trim_end_matches('/'), "y/up"]));
+            fs::remove_dir(place.dir.join(&deep)).unwrap();
+            fs::remove_file(place.dir.join("y/up")).unwrap();
+            place.settles([]);
+            assert_eq!(place.problems(), vec![]);
+        });
+    }
+
+    #[test]
     fn directory_reached_by_two_ways_counts_once_per_way() {
         both(|poll| {
             let place = Place::open(poll, |dir, outside| {

@@ -1,6 +1,7 @@
 //! The thread that keeps a directory store current: change by change from file events, and as a whole now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -115,6 +116,25 @@ impl Shared {
         if !problems.is_empty() {
             problems.remove(path().as_ref());
         }
+    }
+
+    /// Clears what is reported of all below a directory of the tree.
+    pub(crate) fn clear_problems_below(&self, path: &Path) {
+        for below in self.problems_below(path) {
+            self.clear_problem(&below);
+        }
+    }
+
+    /// What is reported below a directory of the tree; relative to the root, as the tree's paths are.
+    pub(crate) fn problems_below(&self, path: &Path) -> Vec<PathBuf> {
+        let problems = self.problems_now();
+        let after = problems.range::<Path, _>((Excluded(path), Unbounded));
+        let below = after.take_while(|(below, _)| below.starts_with(path));
+        below
+            .map(|(below, _)| below)
+            .filter(|below| below.is_relative())
+            .cloned()
+            .collect()
     }
 
     fn reload(&self) -> MutexGuard<'_, Option<Reload>> {

@@ -232,6 +232,26 @@ impl Tree {
         }
     }
 
+    /// Looks once more at what is reported below a directory though it is no part of the tree: no pass has met its name if it is gone.
+    pub(crate) fn look_after_problems(&mut self, within: &Path) {
+        for path in self.shared.problems_below(within) {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                continue;
+            };
+            let known = self.directories.get(parent);
+            if known.is_some_and(|known| known.files.contains_key(name))
+                || self.directories.contains_key(&path)
+            {
+                continue;
+            }
+            if known.is_none() {
+                self.shared.clear_problem(&path);
+            } else {
+                self.examine(parent, name, None);
+            }
+        }
+    }
+
     /// Whether nobody needs the outcome any more.
     pub(crate) fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Relaxed)
