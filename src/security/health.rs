@@ -77,7 +77,7 @@ pub struct StoreHealth {
 #[non_exhaustive]
 pub struct Expiring {
     /// The certificate.
-    pub certificate: Arc<Certificate>,
+    pub certificate: Certificate,
     /// The directory or key file of its store; `None` for one in memory.
     pub store: Option<PathBuf>,
 }

@@ -341,19 +341,17 @@ impl Policy {
             }
             Keys::Stores(stores) => {
                 let mut refused = None;
-                for kept in stores.iter().filter_map(|store| store.find(&key)) {
-                    let life = kept.as_ref().map_or(Validity::new(), |it| it.validity());
+                for certificate in stores.iter().filter_map(|store| store.lookup(&key)) {
+                    let life = certificate.validity();
                     let admits = reading.admits(&life);
                     trace.asked(Rule::Credential, admits.is_ok(), || {
                         describe(&key, &life, reading)
                     });
                     match admits {
                         Ok(()) => {
-                            let metadata =
-                                kept.map_or(Metadata::new().into(), |it| it.properties());
                             return Judgement::Decided(Outcome::admitted(
                                 UserId::Key(key),
-                                metadata,
+                                certificate.properties(),
                             ));
                         }
                         Err(reason) => refused = Some(reason),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::certificate::Certificate;
 use super::file::FileProblem;
-use super::generation::{Kept, KeyMap};
+use super::generation::KeyMap;
 use super::keys::PublicKey;
 use super::memory::Memory;
 use super::revocations::{RevocationList, RevocationProblem};
@@ -322,18 +322,19 @@ impl Guard {
     }
 
     /// A key left, whose certificate was this one; or `next` takes its place.
-    pub(crate) fn has_left(&self, key: PublicKey, kept: &Kept, next: Option<&Kept>) {
-        let Some(old) = kept.as_ref().and_then(|kept| Signed::of(kept).ok()) else {
+    pub(crate) fn has_left(&self, certificate: &Certificate, next: Option<&Certificate>) {
+        let Ok(old) = Signed::of(certificate) else {
             return;
         };
-        let next = next.and_then(|next| Signed::of(next.as_ref()?).ok());
+        let next = next.and_then(|next| Signed::of(next).ok());
         // A newer one of the same administrator says as much.
         if next.is_some_and(|next| next.signer == old.signer && next.serial >= old.serial) {
             return;
         }
         if let Some(signer) = self.rules().signer(&old) {
             let mut floors = self.floors();
-            floors.entry(*signer).or_default().raise(key, old.serial);
+            let floors = floors.entry(*signer).or_default();
+            floors.raise(*certificate.public_key(), old.serial);
         }
     }
 
@@ -345,10 +346,9 @@ impl Guard {
     }
 
     /// Whether a certificate that was verified is admitted now.
-    pub(crate) fn admits(&self, kept: &Kept) -> bool {
+    pub(crate) fn admits(&self, certificate: &Certificate) -> bool {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let admitted = |kept: &Arc<Certificate>| rules.admit_verified(kept).is_ok();
-        rules.open && kept.as_ref().is_some_and(admitted)
+        rules.open && rules.admit_verified(certificate).is_ok()
     }
 }
 
@@ -365,7 +365,7 @@ impl Vet {
     pub(crate) fn admit(&self, certificate: &Certificate) -> Result<(), SignatureProblem> {
         let (signed, signer) = self.rules.claim(certificate)?;
         match self.known.get(certificate.public_key()) {
-            Some(Some(known)) if **known == *certificate => Ok(()),
+            Some(known) if known == certificate => Ok(()),
             _ => {
                 #[cfg(test)]
                 self.guard
@@ -381,10 +381,10 @@ impl Vet {
     pub(crate) fn refuse_older(
         &self,
         certificate: &Certificate,
-        held: Option<&Kept>,
+        held: Option<&Certificate>,
     ) -> Result<(), SignatureProblem> {
         let serial = certificate.serial().unwrap_or(0);
-        let held = held.and_then(|held| Signed::of(held.as_ref()?).ok());
+        let held = held.and_then(|held| Signed::of(held).ok());
         let held = held.filter(|held| self.rules.signer(held).is_some());
         let held = held.map_or(0, |held| held.serial);
         let left = self

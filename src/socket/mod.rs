@@ -410,6 +410,12 @@ impl Socket {
         self.raw.send_copy(bytes, if more { SNDMORE } else { 0 })
     }
 
+    /// Sends the last frame of a message, in two pieces.
+    pub(crate) fn send_joined(&self, pieces: [&[u8]; 2]) -> Result<()> {
+        let mut frame = RawMessage::joined(self.raw.api(), pieces)?;
+        self.raw.send(&mut frame, 0)
+    }
+
     /// As [`try_recv_multipart`](Self::try_recv_multipart), into a list that need not grow anew each time. For sockets of ours, on which
     /// no revocation is waiting.
     pub(crate) fn try_recv_into(&self, frames: &mut FrameList) -> Result<()> {
