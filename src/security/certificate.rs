@@ -49,19 +49,20 @@ pub struct Certificate {
 }
 
 /// What is known of a certificate's metadata.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Traits {
     /// All of them may be sent.
     sendable: bool,
-    /// Some of them tell its life.
-    tells_its_life: bool,
+    /// Where some of them tell its life: read once, not at every decision.
+    life: Option<Box<Validity>>,
 }
 
 /// A certificate in the making.
 pub(crate) struct Draft {
     key: PublicKey,
     metadata: Metadata,
-    traits: Traits,
+    sendable: bool,
+    tells_its_life: bool,
 }
 
 impl Draft {
@@ -70,10 +71,8 @@ impl Draft {
         Self {
             key,
             metadata: Metadata::with_capacity(bytes),
-            traits: Traits {
-                sendable: true,
-                tells_its_life: false,
-            },
+            sendable: true,
+            tells_its_life: false,
         }
     }
 
@@ -86,18 +85,23 @@ impl Draft {
     /// Adds metadata that was checked: the name is new, and no longer than it may be.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
         self.metadata.keep(name, value);
-        self.traits.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
-        self.traits.tells_its_life |= Validity::name(name).is_some();
+        self.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
+        self.tells_its_life |= Validity::name(name).is_some();
     }
 
     /// The certificate.
     pub(crate) fn finish(self) -> Certificate {
-        let bytes = self.metadata.as_bytes();
-        let metadata =
-            (!bytes.is_empty()).then(|| ThinArc::from_header_and_slice(self.traits, bytes));
+        let metadata = || {
+            let life = || Box::new(Validity::of(self.metadata.iter()));
+            let traits = Traits {
+                sendable: self.sendable,
+                life: self.tells_its_life.then(life),
+            };
+            ThinArc::from_header_and_slice(traits, self.metadata.as_bytes())
+        };
         Certificate {
             key: self.key,
-            metadata,
+            metadata: (!self.metadata.as_bytes().is_empty()).then(metadata),
         }
     }
 }
@@ -113,7 +117,7 @@ impl Certificate {
 
     /// What a reply carries: all metadata, but for names that libzmq keeps for itself and what exceeds a reply.
     pub(crate) fn properties(&self) -> Properties {
-        if self.has(|traits| traits.sendable) {
+        if self.traits().is_none_or(|traits| traits.sendable) {
             return Properties::Of(self.clone());
         }
         let mut sent = Metadata::new();
@@ -128,9 +132,8 @@ impl Certificate {
         self.metadata.as_ref().map_or(&[], |it| &it.slice)
     }
 
-    fn has(&self, quality: impl FnOnce(&Traits) -> bool) -> bool {
-        let metadata = self.metadata.as_ref();
-        metadata.is_some_and(|it| quality(&it.header.header))
+    fn traits(&self) -> Option<&Traits> {
+        self.metadata.as_ref().map(|it| &it.header.header)
     }
 
     /// Sets one metadata value, in the place of an earlier one of that name.
@@ -205,11 +208,8 @@ impl Certificate {
 
     /// From when to when the certificate admits its owner.
     pub fn validity(&self) -> Validity {
-        if self.has(|traits| traits.tells_its_life) {
-            Validity::of(self.metadata())
-        } else {
-            Validity::new()
-        }
+        let life = self.traits().and_then(|traits| traits.life.as_deref());
+        life.copied().unwrap_or_default()
     }
 
     /// The public key.
