@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ironhouse::security::{CurveClient, PublicKey, SecretCertificate, ServerKeys};
-use ironhouse::socket::{HandshakeOutcome, HandshakeWatch, options};
+use ironhouse::socket::{HandshakeWatch, options};
 use ironhouse::{Context, Error, Result, Socket, SocketType};
 
 /// How often it asks.
@@ -25,8 +25,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the last answers of a connection may take.
 const LAST: Duration = Duration::from_secs(10);
-/// How many requests may be outstanding.
-const MOST: usize = 100;
+/// How many requests are outstanding when it is given up.
+const MOST: usize = 1000;
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -74,7 +74,8 @@ fn main() -> anyhow::Result<()> {
         match &mut link {
             None => thread::sleep(PACE),
             Some(there) => {
-                number += there.ask(number)?;
+                there.ask(number)?;
+                number += 1;
                 there.listen()?;
                 if there.is_over()? {
                     there.tell_lost();
@@ -137,29 +138,21 @@ impl Link {
         let socket = context
             .socket(SocketType::Dealer)
             .set(options::RCV_TIMEO, Some(PACE));
-        let socket = socket.secure(mechanism).open()?;
-        let mut watch = HandshakeWatch::attach(&socket)?.patience(PATIENCE);
-        socket.connect(&endpoint)?;
-        match watch.next(None)?.map(|event| event.outcome) {
-            Some(HandshakeOutcome::Failed(problem)) => Err(Error::Handshake { endpoint, problem }),
-            _ => Ok(Self {
-                endpoint,
-                own: *pair.public_key(),
-                socket,
-                watch,
-                waiting: BTreeSet::new(),
-            }),
-        }
+        let socket = socket
+            .secure(mechanism)
+            .connect_checked(&endpoint, PATIENCE)?;
+        Ok(Self {
+            watch: HandshakeWatch::attach(&socket)?,
+            endpoint,
+            own: *pair.public_key(),
+            socket,
+            waiting: BTreeSet::new(),
+        })
     }
 
-    /// Asks with this number, unless too many are outstanding; how many it has asked.
-    fn ask(&mut self, number: u64) -> Result<u64> {
-        if self.waiting.len() >= MOST {
-            return Ok(0);
-        }
-        self.socket.send(number.to_string())?;
+    fn ask(&mut self, number: u64) -> Result<()> {
         self.waiting.insert(number);
-        Ok(1)
+        self.socket.send(number.to_string())
     }
 
     /// Prints the answers that come within `PACE`.
@@ -179,9 +172,9 @@ impl Link {
         Ok(())
     }
 
-    /// Whether it has broken off, be it for a moment: nobody answers then what was asked before.
+    /// Whether it has broken off, be it for a moment: nobody answers then what was asked before. Or the server has been silent for long.
     fn is_over(&mut self) -> Result<bool> {
-        Ok(self.watch.next(Some(Duration::ZERO))?.is_some())
+        Ok(self.watch.next(Some(Duration::ZERO))?.is_some() || self.waiting.len() >= MOST)
     }
 
     /// Waits for what is outstanding; says what does not come.
