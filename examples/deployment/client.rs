@@ -74,8 +74,7 @@ fn main() -> anyhow::Result<()> {
         match &mut link {
             None => thread::sleep(PACE),
             Some(there) => {
-                there.ask(number)?;
-                number += 1;
+                number += u64::from(there.ask(number)?);
                 there.listen()?;
                 if there.is_over()? {
                     there.tell_lost();
@@ -150,9 +149,13 @@ impl Link {
         })
     }
 
-    fn ask(&mut self, number: u64) -> Result<()> {
-        self.waiting.insert(number);
-        self.socket.send(number.to_string())
+    /// Whether it could ask: a socket that was refused has nobody to send to, and would wait for ever.
+    fn ask(&mut self, number: u64) -> Result<bool> {
+        match self.socket.try_send(number.to_string()) {
+            Err(Error::Again) => return Ok(false),
+            sent => sent?,
+        }
+        Ok(self.waiting.insert(number))
     }
 
     /// Prints the answers that come within `PACE`.

@@ -213,7 +213,20 @@ fn file_replaced_half_way_is_refused() {
         let whole = "[domain.a]\nallow = [\"127.0.0.1\"]\ndeny = [\"127.0.0.2\"]\nnull = true\n";
         for end in 0..whole.len() {
             fs::write(&house.path, &whole[..end]).unwrap();
-            house.house.reload().expect_err(&whole[..end]);
+            let error = house.house.reload().expect_err(&whole[..end]).to_string();
+            // Either the last line is cut, or whole ones are missing.
+            let reason = match &whole[..end] {
+                "" => "an empty file counts as cut off",
+                lines if lines.ends_with('\n') => "takes no mechanism",
+                _ => "the last line does not end, so the file may have been cut off",
+            };
+            let path = format!("{}:", house.path.display());
+            assert!(error.starts_with(&path), "{error}");
+            let problems = house.problems();
+            assert!(
+                problems.iter().any(|problem| problem.contains(reason)),
+                "{problems:#?}"
+            );
             assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
         }
         fs::write(&house.path, whole).unwrap();
