@@ -29,7 +29,9 @@ impl Place {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deployment");
         for entry in fs::read_dir(source).unwrap() {
             let entry = entry.unwrap();
-            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+            let copy = folder.path().join(entry.file_name());
+            fs::copy(entry.path(), &copy).unwrap();
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
         }
         let readme = fs::read_to_string(folder.path().join("README.md")).unwrap();
         let place = Self { folder, readme };
@@ -82,7 +84,7 @@ impl Place {
         let others = std::env::var("PATH").unwrap_or_default();
         let mut shell = Command::new("sh");
         shell
-            .args(["-euc", commands])
+            .args(["-euc", &format!("umask 022\n{commands}")])
             .env("PATH", format!("{}:{others}", programs.display()))
             .current_dir(self.folder.path());
         shell
