@@ -40,7 +40,7 @@ fn every_cause_of_a_failure_has_its_own_words() {
 }
 
 /// An example that was built beside this test, as `cargo test` does.
-fn example(name: &str) -> Command {
+pub fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let path: PathBuf = tests
         .parent()

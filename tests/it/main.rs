@@ -12,6 +12,7 @@ mod authenticator;
 mod common;
 mod config;
 mod czmq_scenarios;
+mod deployment;
 mod examples;
 mod gssapi;
 mod handshake;
