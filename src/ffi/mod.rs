@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod context;
+mod cure;
 pub(crate) mod dir;
 pub(crate) mod fd;
 pub(crate) mod locked;
@@ -41,8 +42,14 @@ fn last_error(api: &Api, call: &'static str) -> Error {
             call,
             on: "".into(),
             errno: Errno(errno),
+            cure: cure::cure(call, errno),
         },
     }
+}
+
+/// How to mend a failed `call`; empty where nothing is known.
+pub(crate) fn cure(call: &str, errno: Errno) -> &'static str {
+    cure::cure(call, errno.0)
 }
 
 /// Text as libzmq takes it; `name` says what the text is.

@@ -40,7 +40,7 @@ use crate::error::{Error, Result};
 use crate::ffi::{c_string, message::RawMessage, socket::RawSocket};
 use builder::KeepAlive;
 use monitor::Hub;
-use options::{OptionValue, Readable, Writable};
+use options::{About, OptionValue, Readable, Writable};
 use probe::{Expected, Proof};
 use watch::Watched;
 
@@ -279,7 +279,8 @@ impl Socket {
         option: SocketOption<T, A>,
         value: T,
     ) -> Result<()> {
-        self.set_raw(option.id, option.name, &value.encode(option.name)?)
+        let value = value.encode(option.about.name)?;
+        self.set_raw(option.about, &value)
     }
 
     /// Reads an option.
@@ -293,10 +294,10 @@ impl Socket {
         let mut value = vec![0; T::CAPACITY];
         let len = self
             .raw
-            .get(option.id, &mut value)
-            .map_err(|e| e.on(option.name))?;
+            .get(option.about.id, &mut value)
+            .map_err(|e| option.about.explain(e, &self.context))?;
         value.truncate(len);
-        T::decode(&value).ok_or_else(|| context::unexpected(option.name, &value))
+        T::decode(&value).ok_or_else(|| context::unexpected(option.about.name, &value))
     }
 
     /// The socket's type.
@@ -328,19 +329,21 @@ impl Socket {
         self.raw.event_fd()
     }
 
-    fn set_raw(&self, id: i32, name: &'static str, value: &[u8]) -> Result<()> {
-        if id == options::HANDSHAKE_IVL.id
+    fn set_raw(&self, option: About, value: &[u8]) -> Result<()> {
+        if option.id == options::HANDSHAKE_IVL.about.id
             && self.keep_alive.is_some()
             && value.iter().all(|&b| b == 0)
         {
             return Err(Error::InvalidOption {
-                name,
+                name: option.name,
                 reason:
                     "0 would let unauthenticated peers stay for ever; set what a handshake may take"
                         .into(),
             });
         }
-        self.raw.set(id, value).map_err(|e| e.on(name))
+        self.raw
+            .set(option.id, value)
+            .map_err(|e| option.explain(e, &self.context))
     }
 
     fn send_frame(&self, message: Message, flags: i32) -> Result<()> {

@@ -14,7 +14,7 @@ use zmq_sys_wrap::zmq;
 use super::{Socket, Watch};
 use crate::error::{Errno, Error, Result};
 use crate::fanout::{Closed, Fanout, Tap};
-use crate::ffi::{c_string, message::RawMessage, os, socket::RawSocket};
+use crate::ffi::{self, c_string, message::RawMessage, os, socket::RawSocket};
 
 /// Reads what happens to a socket's connections. Any number of monitors may read one socket.
 ///
@@ -235,6 +235,7 @@ impl Hub {
                     call: "zmq_bind",
                     on: "".into(),
                     errno,
+                    cure: ffi::cure("zmq_bind", errno),
                 });
             }
         }

@@ -9,6 +9,7 @@
 
 mod abuse;
 mod authenticator;
+mod bad_input;
 mod common;
 mod config;
 mod czmq_scenarios;
