@@ -45,6 +45,16 @@ pub enum Error {
         /// The C function that would have been called.
         call: &'static str,
     },
+    /// A message has another number of frames than asked for. It was received, and is lost.
+    #[error(
+        "a message of {received} frames came where {expected} were asked for, and was dropped: receive with recv_multipart() what may have any number"
+    )]
+    FrameCount {
+        /// How many were asked for.
+        expected: usize,
+        /// How many came.
+        received: usize,
+    },
     /// A call of the operating system failed.
     #[error("{call}: {source}")]
     Os {

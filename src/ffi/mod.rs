@@ -13,6 +13,7 @@ pub(crate) mod os;
 pub(crate) mod poll;
 pub(crate) mod socket;
 pub(crate) mod sodium;
+pub(crate) mod timers;
 
 use std::ffi::{CStr, CString, c_int};
 

@@ -57,6 +57,13 @@ impl<'a> PollList<'a> {
         self.items.len()
     }
 
+    /// Waits for other events of entry `index` from now on.
+    pub(crate) fn set_interest(&mut self, index: usize, events: u32) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.events = events as c_short;
+        }
+    }
+
     /// Waits until an entry is ready, at most `timeout` (`None`: for ever); how many are.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<usize> {
         let Some(first) = self.first.filter(|_| !self.mixed) else {

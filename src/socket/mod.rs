@@ -7,10 +7,13 @@ mod greeting;
 mod handshake;
 mod message;
 mod monitor;
+mod multipart;
 pub mod options;
 mod poller;
 pub(crate) mod probe;
 mod proxy;
+mod steerable;
+mod timers;
 mod watch;
 
 use std::ffi::c_void;
@@ -29,9 +32,12 @@ pub(crate) use handshake::Role;
 pub use handshake::{HandshakeEvent, HandshakeOutcome, HandshakeProblem, HandshakeWatch};
 pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
+pub use multipart::{Frames, Tuple};
 pub use options::{ContextOption, SocketOption};
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
+pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};
+pub use timers::{TimerId, Timers};
 pub(crate) use watch::Watch;
 
 use zmq_sys_wrap::zmq;
@@ -89,6 +95,15 @@ pub struct Socket {
 
 const DONTWAIT: i32 = zmq::ZMQ_DONTWAIT as i32;
 const SNDMORE: i32 = zmq::ZMQ_SNDMORE as i32;
+
+/// Frames that a message is sent by without an allocation for their list.
+const FEW: usize = 8;
+
+/// Why a message of several frames was not sent, and whether some of them are gone.
+struct Unsent {
+    error: Error,
+    taken: bool,
+}
 
 impl Socket {
     /// Accepts connections at `endpoint`, such as `tcp://127.0.0.1:5555`, `tcp://*:*` or `ipc:///run/my.sock`; the endpoint as the
@@ -291,13 +306,15 @@ impl Socket {
     /// Source: `zmq_getsockopt(3)`.
     #[doc(alias = "zmq_getsockopt")]
     pub fn get<T: OptionValue, A: Readable>(&self, option: SocketOption<T, A>) -> Result<T> {
-        let mut value = vec![0; T::CAPACITY];
+        // No list: some loops ask for EVENTS before each message.
+        let mut buffer = [0; options::LONGEST];
+        let (value, _) = buffer.split_at_mut(T::CAPACITY);
         let len = self
             .raw
-            .get(option.about.id, &mut value)
+            .get(option.about.id, value)
             .map_err(|e| option.about.explain(e, &self.context))?;
-        value.truncate(len);
-        T::decode(&value).ok_or_else(|| context::unexpected(option.about.name, &value))
+        let value = value.get(..len).unwrap_or_default();
+        T::decode(value).ok_or_else(|| context::unexpected(option.about.name, value))
     }
 
     /// The socket's type.
@@ -357,12 +374,31 @@ impl Socket {
     ) -> Result<()> {
         // All are made before the first is sent: whatever fails on the way leaves no half message on the socket.
         let api = self.raw.api();
-        let mut frames = frames
-            .into_iter()
-            .map(|frame| frame.into().into_raw(api))
-            .collect::<Result<Vec<_>>>()?;
-        let last = frames.len().saturating_sub(1);
-        for (i, frame) in frames.iter_mut().enumerate() {
+        let mut few = [const { None }; FEW];
+        let mut many = Vec::new();
+        let mut len = 0;
+        for frame in frames {
+            let frame = frame.into().into_raw(api)?;
+            match few.get_mut(len) {
+                Some(slot) => *slot = Some(frame),
+                None => many.push(frame),
+            }
+            len += 1;
+        }
+        let frames = few.iter_mut().flatten().chain(&mut many);
+        let sent = self.send_raw(frames, len, flags);
+        sent.map_err(|unsent| unsent.error)
+    }
+
+    /// Sends `len` frames as one message.
+    fn send_raw<'a>(
+        &self,
+        frames: impl Iterator<Item = &'a mut RawMessage>,
+        len: usize,
+        flags: i32,
+    ) -> Result<(), Unsent> {
+        let last = len.saturating_sub(1);
+        for (i, frame) in frames.enumerate() {
             let more = if i < last { SNDMORE } else { 0 };
             loop {
                 match self.raw.send(frame, flags | more) {
@@ -370,10 +406,18 @@ impl Socket {
                     Err(Error::Interrupted) if i > 0 => continue,
                     // The peer went away in between. libzmq took back what it had and drops the rest up to the last frame.
                     Err(Error::Again) if i > 0 && i < last => {
-                        let _ = self.raw.send(&mut RawMessage::new(api), flags);
-                        return Err(Error::Again);
+                        let _ = self.raw.send(&mut RawMessage::new(self.raw.api()), flags);
+                        return Err(Unsent {
+                            error: Error::Again,
+                            taken: true,
+                        });
                     }
-                    result => break result?,
+                    result => {
+                        break result.map_err(|error| Unsent {
+                            error,
+                            taken: i > 0,
+                        })?;
+                    }
                 }
             }
         }

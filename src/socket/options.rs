@@ -85,6 +85,9 @@ impl Initial for WriteOnly {}
 impl Initial for AtStart {}
 impl Initial for AtStartWriteOnly {}
 
+/// The most bytes that are read of an option's value.
+pub(super) const LONGEST: usize = 1024;
+
 /// A type that the value of an option can have.
 pub trait OptionValue: sealed::Value {}
 
@@ -167,7 +170,7 @@ impl sealed::Value for Option<Duration> {
 
 impl OptionValue for Vec<u8> {}
 impl sealed::Value for Vec<u8> {
-    const CAPACITY: usize = 1024;
+    const CAPACITY: usize = LONGEST;
     fn encode(self, _: &'static str) -> Result<Zeroizing<Vec<u8>>> {
         Ok(Zeroizing::new(self))
     }
@@ -179,7 +182,7 @@ impl sealed::Value for Vec<u8> {
 /// Text, which libzmq ends with a NUL where it hands it out.
 impl OptionValue for String {}
 impl sealed::Value for String {
-    const CAPACITY: usize = 1024;
+    const CAPACITY: usize = LONGEST;
     fn encode(self, option: &'static str) -> Result<Zeroizing<Vec<u8>>> {
         match self.bytes().position(|b| b == 0) {
             Some(at) => Err(Error::InvalidOption {
