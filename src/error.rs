@@ -195,7 +195,7 @@ const HAUSNUMERO: i32 = zmq_sys_wrap::zmq::ZMQ_HAUSNUMERO as i32;
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 - HAUSNUMERO {
+        match self.0.wrapping_sub(HAUSNUMERO) {
             51 => {
                 f.write_str("operation cannot be accomplished in the socket's current state (EFSM)")
             }

@@ -642,7 +642,7 @@ impl Zap {
         loop {
             let mut timeout = Some(Duration::ZERO);
             for _ in 0..BATCH {
-                match self.socket.try_recv_into(&mut self.spare) {
+                match self.socket.try_recv_list(&mut self.spare) {
                     Ok(()) => self.spare.wipe(0),
                     Err(Error::Interrupted) => {}
                     Err(Error::Again) => {
@@ -693,7 +693,7 @@ impl Zap {
     /// Reads requests until there is none left, or a batch is full; whether there is none left.
     fn read_requests(&mut self) -> Result<bool> {
         for _ in 0..BATCH {
-            match self.socket.try_recv_into(&mut self.spare) {
+            match self.socket.try_recv_list(&mut self.spare) {
                 Ok(()) => match Frames::new(std::mem::take(&mut self.spare)) {
                     Ok(frames) => self.judge(frames, false)?,
                     Err(problem) => self.shared.audit.malformed(problem),

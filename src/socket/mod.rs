@@ -14,6 +14,7 @@ pub(crate) mod probe;
 mod proxy;
 mod steerable;
 mod timers;
+mod typed;
 mod watch;
 
 use std::ffi::c_void;
@@ -38,6 +39,10 @@ pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
 pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};
 pub use timers::{TimerId, Timers};
+pub use typed::{
+    Dealer, Kind, Pair, Pub, Pull, Push, Ready, Receives, Rep, Req, Router, Sends, Stream, Sub,
+    Typed, TypedBuilder, Unsubscribed, XPub, XSub,
+};
 pub(crate) use watch::Watch;
 
 use zmq_sys_wrap::zmq;
@@ -98,12 +103,6 @@ const SNDMORE: i32 = zmq::ZMQ_SNDMORE as i32;
 
 /// Frames that a message is sent by without an allocation for their list.
 const FEW: usize = 8;
-
-/// Why a message of several frames was not sent, and whether some of them are gone.
-struct Unsent {
-    error: Error,
-    taken: bool,
-}
 
 impl Socket {
     /// Accepts connections at `endpoint`, such as `tcp://127.0.0.1:5555`, `tcp://*:*` or `ipc:///run/my.sock`; the endpoint as the
@@ -249,6 +248,23 @@ impl Socket {
         self.recv_frame(DONTWAIT)
     }
 
+    /// Receives one frame in the place of what `message` held, which costs no allocation; after an error it may be empty.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    #[doc(alias = "zmq_recv")]
+    pub fn recv_into(&self, message: &mut Message) -> Result<()> {
+        self.recv_frame_into(message, 0)
+    }
+
+    /// As [`recv_into`](Self::recv_into), but answers [`Error::Again`] where it would wait.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv_into(&self, message: &mut Message) -> Result<()> {
+        self.recv_frame_into(message, DONTWAIT)
+    }
+
     /// Receives all frames of a message.
     ///
     /// # Errors
@@ -386,19 +402,20 @@ impl Socket {
             len += 1;
         }
         let frames = few.iter_mut().flatten().chain(&mut many);
-        let sent = self.send_raw(frames, len, flags);
-        sent.map_err(|unsent| unsent.error)
+        self.send_raw(frames, len, flags, &mut false)
     }
 
-    /// Sends `len` frames as one message.
+    /// Sends `len` frames as one message. Where that fails, `taken` says whether some of them are gone.
     fn send_raw<'a>(
         &self,
         frames: impl Iterator<Item = &'a mut RawMessage>,
         len: usize,
         flags: i32,
-    ) -> Result<(), Unsent> {
+        taken: &mut bool,
+    ) -> Result<()> {
         let last = len.saturating_sub(1);
         for (i, frame) in frames.enumerate() {
+            *taken = i > 0;
             let more = if i < last { SNDMORE } else { 0 };
             loop {
                 match self.raw.send(frame, flags | more) {
@@ -407,17 +424,9 @@ impl Socket {
                     // The peer went away in between. libzmq took back what it had and drops the rest up to the last frame.
                     Err(Error::Again) if i > 0 && i < last => {
                         let _ = self.raw.send(&mut RawMessage::new(self.raw.api()), flags);
-                        return Err(Unsent {
-                            error: Error::Again,
-                            taken: true,
-                        });
+                        return Err(Error::Again);
                     }
-                    result => {
-                        break result.map_err(|error| Unsent {
-                            error,
-                            taken: i > 0,
-                        })?;
-                    }
+                    result => break result?,
                 }
             }
         }
@@ -425,19 +434,26 @@ impl Socket {
     }
 
     fn recv_frame(&self, flags: i32) -> Result<Message> {
-        let Some(watched) = &self.watched else {
-            return self.recv_any(flags);
-        };
-        if watched.is_busy() {
-            return self.recv_admitted(watched, flags);
+        let mut message = Message::received(RawMessage::new(self.raw.api()));
+        self.recv_frame_into(&mut message, flags)?;
+        Ok(message)
+    }
+
+    fn recv_frame_into(&self, message: &mut Message, flags: i32) -> Result<()> {
+        let watched = self.watched.as_ref();
+        if let Some(watched) = watched.filter(|watched| watched.is_busy()) {
+            *message = self.recv_admitted(watched, flags)?;
+            return Ok(());
         }
-        let mut message = RawMessage::new(self.raw.api());
-        self.raw.recv(&mut message, flags)?;
+        message.replace(self.raw.api(), |raw| self.raw.recv(raw, flags))?;
+        let Some(watched) = watched else {
+            return Ok(());
+        };
         watched.set_within(message.more());
         if watched.is_alarmed() {
-            return self.look_at(watched, Ok(Message::received(message)), flags);
+            *message = self.look_at(watched, Ok(std::mem::take(message)), flags)?;
         }
-        Ok(Message::received(message))
+        Ok(())
     }
 
     fn recv_any(&self, flags: i32) -> Result<Message> {
@@ -448,7 +464,7 @@ impl Socket {
 
     fn recv_frames(&self, flags: i32) -> Result<Vec<Message>> {
         let mut frames = Vec::new();
-        self.recv_into(&mut frames, flags)?;
+        self.recv_frames_into(&mut frames, flags)?;
         Ok(frames)
     }
 
@@ -459,7 +475,7 @@ impl Socket {
 
     /// As [`try_recv_multipart`](Self::try_recv_multipart), into a list that need not grow anew each time. For sockets of ours, on which
     /// no revocation is waiting.
-    pub(crate) fn try_recv_into(&self, frames: &mut FrameList) -> Result<()> {
+    pub(crate) fn try_recv_list(&self, frames: &mut FrameList) -> Result<()> {
         frames.recv(&self.raw, DONTWAIT)
     }
 
@@ -468,7 +484,7 @@ impl Socket {
         frames.send_more(at, &self.raw, SNDMORE)
     }
 
-    fn recv_into(&self, frames: &mut Vec<Message>, flags: i32) -> Result<()> {
+    fn recv_frames_into(&self, frames: &mut Vec<Message>, flags: i32) -> Result<()> {
         let mut frame = self.recv_frame(flags)?;
         while frame.more() {
             frames.push(frame);

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use super::{DONTWAIT, Socket, Unsent, options, proxy::same_library};
+use super::{DONTWAIT, Socket, options, proxy::same_library};
 use crate::error::{Error, Result};
 use crate::ffi::message::RawMessage;
 use crate::ffi::poll::{FAILED, PollList, READABLE, WRITABLE};
@@ -320,31 +320,27 @@ impl<'a> Flow<'a> {
         if let (Some(capture), false) = (capture, self.captured) {
             let copies = self.frames.iter().map(RawMessage::try_clone);
             let mut copies = copies.collect::<Result<Vec<_>>>()?;
-            let copied = capture.send_raw(copies.iter_mut(), len, DONTWAIT);
-            copied.map_err(|unsent| unsent.error)?;
+            capture.send_raw(copies.iter_mut(), len, DONTWAIT, &mut false)?;
             self.captured = true;
         }
         let bytes = self.bytes();
-        let sent = self.to.send_raw(self.frames.iter_mut(), len, DONTWAIT);
-        if let Err(Unsent {
-            error,
-            taken: false,
-        }) = sent
-        {
-            return Err(error);
+        let mut taken = false;
+        let frames = self.frames.iter_mut();
+        let sent = self.to.send_raw(frames, len, DONTWAIT, &mut taken);
+        if sent.is_err() && !taken {
+            return sent;
         }
         self.frames.clear();
         self.captured = false;
         match sent {
-            Ok(()) => self.sent.count(bytes),
             // The peer went away in between, and a part of the message with it: the next one may have room elsewhere.
-            Err(Unsent {
-                error: Error::Again,
-                ..
-            }) => {}
-            Err(unsent) => return Err(unsent.error),
+            Err(Error::Again) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.sent.count(bytes);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn bytes(&self) -> u64 {

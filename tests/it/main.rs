@@ -46,4 +46,5 @@ mod socket;
 mod steerable;
 mod store;
 mod timers;
+mod typed;
 mod zap;
