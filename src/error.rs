@@ -175,6 +175,12 @@ impl Error {
         self
     }
 
+    /// The library has no draft API.
+    #[cfg(feature = "draft")]
+    pub(crate) fn no_draft() -> Self {
+        Error::Unsupported(Capability::Draft)
+    }
+
     /// Says how to mend the failed call, where nothing does so yet.
     pub(crate) fn cured_by(mut self, how: &'static str) -> Self {
         if let Error::Zmq { cure, .. } = &mut self {

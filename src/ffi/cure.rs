@@ -57,6 +57,20 @@ pub(super) fn cure(call: &str, errno: c_int) -> &'static str {
         ("zmq_msg_send" | "zmq_send", libc::EHOSTUNREACH) => {
             "no peer with this routing id is connected"
         }
+        ("zmq_msg_send", libc::EINVAL) => "sockets of this type send messages of one frame only",
+        ("zmq_join", libc::EINVAL) => {
+            "the socket is in this group already, or the name has more than 255 bytes"
+        }
+        ("zmq_leave", libc::EINVAL) => {
+            "the socket is not in this group, or the name has more than 255 bytes"
+        }
+        (
+            "zmq_join" | "zmq_leave" | "zmq_connect_peer" | "zmq_socket_get_peer_state",
+            libc::ENOTSUP,
+        ) => "sockets of this type do not have this",
+        ("zmq_socket_get_peer_state", libc::EHOSTUNREACH) => {
+            "no peer with this routing id is connected"
+        }
         _ => "",
     }
 }

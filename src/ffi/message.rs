@@ -80,6 +80,7 @@ impl RawMessage {
     }
 
     /// A message around `bytes`, or a copy where that is cheaper; gives them back where libzmq has no memory.
+    #[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
     pub(crate) fn from_vec(api: &'static Api, bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
         if bytes.len() < ZERO_COPY_FROM {
             return Self::copy_of(api, &bytes).map_err(|_| bytes);
@@ -92,6 +93,7 @@ impl RawMessage {
     }
 
     /// The same of `bytes` that others may go on reading.
+    #[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
     pub(crate) fn from_arc(api: &'static Api, bytes: Arc<[u8]>) -> Result<Self, Arc<[u8]>> {
         if bytes.len() < ZERO_COPY_FROM {
             return Self::copy_of(api, &bytes).map_err(|_| bytes);
@@ -238,6 +240,12 @@ impl RawMessage {
         self.msg.get()
     }
 
+    /// For functions that take a mutable message and do not change it.
+    #[cfg(feature = "draft")]
+    pub(super) fn as_ptr(&self) -> *mut zmq_msg_t {
+        self.msg.get()
+    }
+
     fn data(&self) -> *mut u8 {
         // SAFETY: the message is initialised.
         unsafe { (self.api.msg_data)(self.msg.get()) }.cast()
@@ -254,11 +262,13 @@ impl Drop for RawMessage {
 /// What libzmq calls, once, on whichever thread is the last to use a message's data.
 type Release = unsafe extern "C" fn(data: *mut c_void, hint: *mut c_void);
 
+#[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
 unsafe extern "C" fn release_vec(data: *mut c_void, capacity: *mut c_void) {
     // SAFETY: `from_vec` gave up a vector of this address and capacity. Its bytes need no drop, so its length does not matter.
     drop(unsafe { Vec::from_raw_parts(data.cast::<u8>(), 0, capacity.addr()) });
 }
 
+#[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
 unsafe extern "C" fn release_arc(data: *mut c_void, len: *mut c_void) {
     let bytes = std::ptr::slice_from_raw_parts(data.cast::<u8>(), len.addr());
     // SAFETY: `from_arc` gave up one share of the slice of this address and length.

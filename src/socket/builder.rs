@@ -158,6 +158,10 @@ impl SocketBuilder {
                 reason: "a STREAM speaks plain TCP, which no security mechanism guards: take another type, or open it without one".into(),
             });
         }
+        // libzmq makes them without its draft API as well, but nothing that goes with them.
+        if self.kind as u32 > SocketType::Stream as u32 {
+            self.context.require(Capability::Draft)?;
+        }
         let raw = RawSocket::open(self.context.raw(), self.kind as i32)?;
         let socket = Socket {
             raw,

@@ -41,6 +41,8 @@ impl Context {
     pub fn builder() -> ContextBuilder {
         ContextBuilder {
             options: Vec::new(),
+            #[cfg(feature = "draft")]
+            thread_name: None,
         }
     }
 
@@ -121,7 +123,10 @@ impl Context {
     /// Source: `zmq_has(3)`.
     #[doc(alias = "zmq_has")]
     pub fn has(&self, capability: Capability) -> bool {
-        ffi::has(self.api(), capability.c_name())
+        match (capability, capability.c_name()) {
+            (Capability::Since(major, minor, patch), _) => self.version() >= (major, minor, patch),
+            (_, name) => name.is_some_and(|name| ffi::has(self.api(), name)),
+        }
     }
 
     /// Major, minor and patch number of this libzmq.
@@ -167,6 +172,8 @@ fn number<T: OptionValue>(option: About, value: T) -> Result<i32> {
 #[must_use = "build() makes the context"]
 pub struct ContextBuilder {
     options: Vec<(About, Result<i32>)>,
+    #[cfg(feature = "draft")]
+    thread_name: Option<String>,
 }
 
 #[cfg(feature = "linked")]
@@ -183,6 +190,17 @@ impl ContextBuilder {
         self
     }
 
+    /// Starts the names of the I/O threads by a text of at most 16 bytes (draft API); as a number,
+    /// [`THREAD_NAME_PREFIX`](super::options::THREAD_NAME_PREFIX) is for every libzmq.
+    ///
+    /// Source: `zmq_ctx_set_ext(3)`.
+    #[cfg(feature = "draft")]
+    #[doc(alias = "zmq_ctx_set_ext")]
+    pub fn thread_name(mut self, prefix: &str) -> Self {
+        self.thread_name = Some(prefix.to_owned());
+        self
+    }
+
     /// Makes the context.
     ///
     /// # Errors
@@ -191,6 +209,10 @@ impl ContextBuilder {
         let context = Context(Arc::new(RawContext::new(Api::linked())?));
         for (option, value) in self.options {
             context.set_raw(option, value?)?;
+        }
+        #[cfg(feature = "draft")]
+        if let Some(prefix) = self.thread_name {
+            context.0.set_thread_name(&prefix)?;
         }
         Ok(context)
     }
@@ -222,11 +244,14 @@ pub enum Capability {
     Gssapi,
     /// The draft API.
     Draft,
+    /// What came with this version (major, minor, patch).
+    Since(i32, i32, i32),
 }
 
 impl Capability {
-    fn c_name(self) -> &'static std::ffi::CStr {
-        match self {
+    /// What `zmq_has` calls it.
+    fn c_name(self) -> Option<&'static std::ffi::CStr> {
+        Some(match self {
             Capability::Ipc => c"ipc",
             Capability::Pgm => c"pgm",
             Capability::Tipc => c"tipc",
@@ -237,7 +262,8 @@ impl Capability {
             Capability::Curve => c"curve",
             Capability::Gssapi => c"gssapi",
             Capability::Draft => c"draft",
-        }
+            Capability::Since(..) => return None,
+        })
     }
 }
 
@@ -247,7 +273,13 @@ impl fmt::Display for Capability {
             Capability::Curve => "CURVE mechanism (it was built without libsodium)",
             Capability::Gssapi => "GSSAPI mechanism",
             Capability::Draft => "draft API",
-            transport => return write!(f, "transport {}", transport.c_name().to_string_lossy()),
+            Capability::Since(major, minor, patch) => {
+                return write!(f, "feature of version {major}.{minor}.{patch}");
+            }
+            transport => {
+                let name = transport.c_name().unwrap_or_default().to_string_lossy();
+                return write!(f, "transport {name}");
+            }
         })
     }
 }

@@ -137,6 +137,15 @@ impl Message {
         }
     }
 
+    /// As libzmq has it, if it has.
+    #[cfg(feature = "draft")]
+    pub(super) fn raw(&self) -> Option<&RawMessage> {
+        match &self.0 {
+            Content::Native(message) => Some(message),
+            Content::Plain(_) | Content::Static(_) => None,
+        }
+    }
+
     pub(crate) fn received(message: RawMessage) -> Self {
         Self(Content::Native(message))
     }

@@ -2,6 +2,8 @@
 
 mod builder;
 mod context;
+#[cfg(feature = "draft")]
+mod draft;
 mod frames;
 mod greeting;
 mod handshake;
@@ -39,6 +41,8 @@ pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
 pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};
 pub use timers::{TimerId, Timers};
+#[cfg(feature = "draft")]
+pub use typed::{Channel, Client, Dgram, Dish, Gather, Peer, Radio, Scatter, Server};
 pub use typed::{
     Dealer, Kind, Pair, Pub, Pull, Push, Ready, Receives, Rep, Req, Router, Sends, Stream, Sub,
     Typed, TypedBuilder, Unsubscribed, XPub, XSub,
@@ -60,6 +64,7 @@ use watch::Watched;
 /// Source: `zmq_socket(3)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 #[repr(u32)]
 pub enum SocketType {
     Pair = zmq::ZMQ_PAIR,
@@ -74,6 +79,24 @@ pub enum SocketType {
     XPub = zmq::ZMQ_XPUB,
     XSub = zmq::ZMQ_XSUB,
     Stream = zmq::ZMQ_STREAM,
+    #[cfg(feature = "draft")]
+    Server = zmq::ZMQ_SERVER,
+    #[cfg(feature = "draft")]
+    Client = zmq::ZMQ_CLIENT,
+    #[cfg(feature = "draft")]
+    Radio = zmq::ZMQ_RADIO,
+    #[cfg(feature = "draft")]
+    Dish = zmq::ZMQ_DISH,
+    #[cfg(feature = "draft")]
+    Gather = zmq::ZMQ_GATHER,
+    #[cfg(feature = "draft")]
+    Scatter = zmq::ZMQ_SCATTER,
+    #[cfg(feature = "draft")]
+    Dgram = zmq::ZMQ_DGRAM,
+    #[cfg(feature = "draft")]
+    Peer = zmq::ZMQ_PEER,
+    #[cfg(feature = "draft")]
+    Channel = zmq::ZMQ_CHANNEL,
 }
 
 /// An open socket.

@@ -33,19 +33,19 @@ pub(crate) struct About {
     /// Which values it takes, for who gave another; empty where nothing need be said.
     takes: &'static str,
     /// What a libzmq needs to know it.
-    needs: Option<Capability>,
+    needs: &'static [Capability],
 }
 
 impl About {
     /// What to make of libzmq's refusal: it answers the same to a bad value and to an option that it does not know.
     pub(super) fn explain(&self, error: Error, context: &Context) -> Error {
-        match (error.on(self.name), self.needs) {
-            (Error::Zmq { errno, .. }, Some(needs))
-                if errno.0 == libc::EINVAL && !context.has(needs) =>
-            {
-                Error::Unsupported(needs)
+        let error = error.on(self.name);
+        let lacks = self.needs.iter().find(|needs| !context.has(**needs));
+        match (&error, lacks) {
+            (Error::Zmq { errno, .. }, Some(lacks)) if errno.0 == libc::EINVAL => {
+                Error::Unsupported(*lacks)
             }
-            (error, _) => error.cured_by(self.takes),
+            _ => error.cured_by(self.takes),
         }
     }
 }
@@ -207,7 +207,7 @@ macro_rules! option_type {
                         id: id as i32,
                         name,
                         takes: "",
-                        needs: None,
+                        needs: &[],
                     },
                     types: PhantomData,
                 }
@@ -220,8 +220,8 @@ macro_rules! option_type {
             }
 
             #[allow(dead_code)] // not in both tables
-            const fn needs(mut self, needs: Capability) -> Self {
-                self.about.needs = Some(needs);
+            const fn needs(mut self, needs: &'static [Capability]) -> Self {
+                self.about.needs = needs;
                 self
             }
         }
@@ -247,14 +247,14 @@ option_type!(ContextOption);
 macro_rules! options {
     ($option:ident from $page:literal: $(
         $(#[$doc:meta])*
-        $vis:vis $name:ident = $id:ident: $type:ty $(, $access:ty)? $(=> $takes:literal)? $(where $needs:ident)?;
+        $vis:vis $name:ident = $id:ident: $type:ty $(, $access:ty)? $(=> $takes:literal)? $(where $($needs:expr),+)?;
     )*) => {
         $(
             $(#[$doc])*
             $(#[doc = concat!("\n\nIt takes ", $takes, ".")])?
             #[doc = concat!("\n\nSource: ", $page, ", `", stringify!($id), "`.")]
             $vis const $name: $option<$type $(, $access)?> = $option::new(zmq::$id, stringify!($id))
-                $(.takes(concat!("it takes ", $takes)))? $(.needs(Capability::$needs))?;
+                $(.takes(concat!("it takes ", $takes)))? $(.needs(&[$($needs),+]))?;
         )*
     };
 }
@@ -366,13 +366,13 @@ options! { SocketOption from "zmq_setsockopt(3)":
     /// Take an inherited, listening descriptor instead of opening one (systemd); -1 for none.
     pub USE_FD = ZMQ_USE_FD: i32 => "-1 or a descriptor";
     /// Buffer of a VMCI connection, in bytes.
-    pub VMCI_BUFFER_SIZE = ZMQ_VMCI_BUFFER_SIZE: u64 where Vmci;
+    pub VMCI_BUFFER_SIZE = ZMQ_VMCI_BUFFER_SIZE: u64 where Capability::Vmci;
     /// Smallest buffer of a VMCI connection, in bytes.
-    pub VMCI_BUFFER_MIN_SIZE = ZMQ_VMCI_BUFFER_MIN_SIZE: u64 where Vmci;
+    pub VMCI_BUFFER_MIN_SIZE = ZMQ_VMCI_BUFFER_MIN_SIZE: u64 where Capability::Vmci;
     /// Largest buffer of a VMCI connection, in bytes.
-    pub VMCI_BUFFER_MAX_SIZE = ZMQ_VMCI_BUFFER_MAX_SIZE: u64 where Vmci;
+    pub VMCI_BUFFER_MAX_SIZE = ZMQ_VMCI_BUFFER_MAX_SIZE: u64 where Capability::Vmci;
     /// How long an attempt to connect over VMCI may take; `None` leaves it to the operating system.
-    pub VMCI_CONNECT_TIMEOUT = ZMQ_VMCI_CONNECT_TIMEOUT: Option<Duration> where Vmci;
+    pub VMCI_CONNECT_TIMEOUT = ZMQ_VMCI_CONNECT_TIMEOUT: Option<Duration> where Capability::Vmci;
     /// Hand repeated subscriptions up as well, not only new ones (XPUB).
     pub XPUB_VERBOSE = ZMQ_XPUB_VERBOSE: bool, WriteOnly => "an XPUB to be set on";
     /// Hand repeated subscriptions and unsubscriptions up (XPUB).
@@ -399,6 +399,77 @@ options! { SocketOption from "zmq_setsockopt(3)":
     pub(crate) PLAIN_USERNAME = ZMQ_PLAIN_USERNAME: Vec<u8>, WriteOnly;
     pub(crate) ZAP_DOMAIN = ZMQ_ZAP_DOMAIN: String;
     pub(crate) ZAP_ENFORCE_DOMAIN = ZMQ_ZAP_ENFORCE_DOMAIN: bool;
+}
+
+#[cfg(feature = "draft")]
+const DRAFT: Capability = Capability::Draft;
+#[cfg(feature = "draft")]
+const SINCE_4_3_5: Capability = Capability::Since(4, 3, 5);
+
+#[cfg(feature = "draft")]
+options! { SocketOption from "zmq_setsockopt(3)":
+    /// Microseconds that a receive may poll the device for (Linux: SO_BUSY_POLL).
+    pub BUSY_POLL = ZMQ_BUSY_POLL: i32 => "0 or more" where DRAFT, SINCE_4_3_5;
+    /// A message that the socket receives when a peer goes away (SERVER, ROUTER and others).
+    pub DISCONNECT_MSG = ZMQ_DISCONNECT_MSG: Vec<u8>, WriteOnly where DRAFT;
+    /// A message that is sent to each new peer.
+    pub HELLO_MSG = ZMQ_HELLO_MSG: Vec<u8>, WriteOnly where DRAFT;
+    /// A message that the socket receives when its connection is lost, until it is made again.
+    pub HICCUP_MSG = ZMQ_HICCUP_MSG: Vec<u8>, WriteOnly where DRAFT, SINCE_4_3_5;
+    /// Bytes read from a connection at once.
+    pub IN_BATCH_SIZE = ZMQ_IN_BATCH_SIZE: i32 => "1 or more" where DRAFT;
+    /// Take the fast path of Windows for TCP on one machine.
+    pub LOOPBACK_FASTPATH = ZMQ_LOOPBACK_FASTPATH: bool, WriteOnly where DRAFT;
+    /// A property that the peer gets with each message, as `X-name:value`.
+    pub METADATA = ZMQ_METADATA: String, WriteOnly => "`X-name:value`" where DRAFT;
+    /// Whether multicast comes back to its own machine.
+    pub MULTICAST_LOOP = ZMQ_MULTICAST_LOOP: bool, WriteOnly where DRAFT;
+    /// NORM: how congestion is met, by a number of `zmq.h` (`ZMQ_NORM_FIXED` 0, `CC` 1, `CCL` 2, `CCE` 3, `CCE_ECNONLY` 4).
+    pub NORM_MODE = ZMQ_NORM_MODE: i32 => "0 to 4" where DRAFT, SINCE_4_3_5;
+    /// NORM: ask for repairs by unicast.
+    pub NORM_UNICAST_NACK = ZMQ_NORM_UNICAST_NACK: bool where DRAFT, SINCE_4_3_5;
+    /// NORM: buffer, in KiB.
+    pub NORM_BUFFER_SIZE = ZMQ_NORM_BUFFER_SIZE: i32 => "1 or more" where DRAFT, SINCE_4_3_5;
+    /// NORM: payload of a packet, in bytes.
+    pub NORM_SEGMENT_SIZE = ZMQ_NORM_SEGMENT_SIZE: i32 => "1 or more" where DRAFT, SINCE_4_3_5;
+    /// NORM: segments in a block.
+    pub NORM_BLOCK_SIZE = ZMQ_NORM_BLOCK_SIZE: i32 => "1 to 255" where DRAFT, SINCE_4_3_5;
+    /// NORM: parity segments that can be made for a block.
+    pub NORM_NUM_PARITY = ZMQ_NORM_NUM_PARITY: i32 => "0 to 254" where DRAFT, SINCE_4_3_5;
+    /// NORM: parity segments sent without being asked for.
+    pub NORM_NUM_AUTOPARITY = ZMQ_NORM_NUM_AUTOPARITY: i32 => "0 to 254" where DRAFT, SINCE_4_3_5;
+    /// NORM: drop old data instead of waiting for repairs.
+    pub NORM_PUSH = ZMQ_NORM_PUSH: bool where DRAFT, SINCE_4_3_5;
+    /// Look at the first frame of a message only for subscriptions (XPUB, XSUB).
+    pub ONLY_FIRST_SUBSCRIBE = ZMQ_ONLY_FIRST_SUBSCRIBE: bool, WriteOnly => "an XPUB or XSUB to be set on" where DRAFT;
+    /// Bytes written to a connection at once.
+    pub OUT_BATCH_SIZE = ZMQ_OUT_BATCH_SIZE: i32 => "1 or more" where DRAFT;
+    /// Priority of the packets in the operating system (Linux: SO_PRIORITY).
+    pub PRIORITY = ZMQ_PRIORITY: i32 => "0 or more" where DRAFT;
+    /// When to give a lost connection up: the sum of 1 (refused), 2 (handshake failed) and, from 4.3.5 on, 4 (disconnected).
+    pub RECONNECT_STOP = ZMQ_RECONNECT_STOP: i32, WriteOnly => "a sum of 1, 2 and 4" where DRAFT;
+    /// Tell of peers by an empty message each: the sum of 1 (they came) and 2 (they went) (ROUTER).
+    pub ROUTER_NOTIFY = ZMQ_ROUTER_NOTIFY: i32 => "0 to 3, on a ROUTER" where DRAFT;
+    /// User name at the SOCKS5 proxy, 1 to 255 bytes.
+    pub SOCKS_USERNAME = ZMQ_SOCKS_USERNAME: String where DRAFT;
+    /// Password at the SOCKS5 proxy, 1 to 255 bytes; it goes there in clear text.
+    pub SOCKS_PASSWORD = ZMQ_SOCKS_PASSWORD: Vec<u8>, WriteOnly where DRAFT;
+    /// How many topics are subscribed to (PUB, XPUB, SUB, XSUB).
+    pub TOPICS_COUNT = ZMQ_TOPICS_COUNT: i32, ReadOnly => "a PUB, XPUB, SUB or XSUB to be read from" where DRAFT, SINCE_4_3_5;
+    /// The certificate of this end of a `wss` connection, as PEM.
+    pub WSS_CERT_PEM = ZMQ_WSS_CERT_PEM: String, WriteOnly where DRAFT, Capability::Wss;
+    /// The secret key of this end of a `wss` connection, as PEM.
+    pub WSS_KEY_PEM = ZMQ_WSS_KEY_PEM: Vec<u8>, WriteOnly where DRAFT, Capability::Wss;
+    /// The certificates that a `wss` client trusts, as PEM.
+    pub WSS_TRUST_PEM = ZMQ_WSS_TRUST_PEM: String, WriteOnly where DRAFT, Capability::Wss;
+    /// The host that a `wss` server must prove to be.
+    pub WSS_HOSTNAME = ZMQ_WSS_HOSTNAME: String, WriteOnly where DRAFT, Capability::Wss;
+    /// Whether a `wss` client trusts the system's certificates.
+    pub WSS_TRUST_SYSTEM = ZMQ_WSS_TRUST_SYSTEM: bool, WriteOnly where DRAFT, Capability::Wss;
+    /// As `XPUB_MANUAL`, and the next message goes to the last subscriber only (XPUB).
+    pub XPUB_MANUAL_LAST_VALUE = ZMQ_XPUB_MANUAL_LAST_VALUE: bool, WriteOnly => "an XPUB to be set on" where DRAFT;
+    /// Pass repeated unsubscriptions on as well (XSUB).
+    pub XSUB_VERBOSE_UNSUBSCRIBE = ZMQ_XSUB_VERBOSE_UNSUBSCRIBE: bool, WriteOnly => "an XSUB to be set on" where DRAFT, SINCE_4_3_5;
 }
 
 options! { ContextOption from "zmq_ctx_set(3)":

@@ -83,6 +83,19 @@ kinds! {
     Stream: Ready Sends Receives;
 }
 
+#[cfg(feature = "draft")]
+kinds! {
+    Server: Ready Sends Receives;
+    Client: Ready Sends Receives;
+    Radio: Ready Sends;
+    Dish: Ready Receives;
+    Gather: Ready Receives;
+    Scatter: Ready Sends;
+    Dgram: Ready Sends Receives;
+    Peer: Ready Sends Receives;
+    Channel: Ready Sends Receives;
+}
+
 impl Context {
     /// Starts a socket whose type the compiler knows.
     pub fn typed<K: Kind>(&self) -> TypedBuilder<K, K::Start> {

@@ -13,6 +13,8 @@ mod bad_input;
 mod common;
 mod config;
 mod czmq_scenarios;
+#[cfg(feature = "draft")]
+mod draft;
 mod examples;
 mod gssapi;
 mod handshake;
