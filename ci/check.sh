@@ -46,6 +46,7 @@ check_deny() {
 check_vendored() {
   local -x LIBZMQ_NO_PKG_CONFIG=1
   cargo test --locked --features vendored --package zmq-sys-wrap
+  cargo test --locked --features vendored,draft --test it draft::
   cargo run --locked --features vendored --example ironhouse
   libraries_of ironhouse >target/linkage
   if grep -E 'libzmq|libsodium' target/linkage; then
@@ -113,7 +114,7 @@ check_oldest_rust() {
   "$rust/cargo" --version
   "$rust/rustc" --version | grep -F 'rustc 1.85.'
   local features
-  for features in '' tracing,metrics; do
+  for features in '' tracing,metrics,draft; do
     RUSTC=$rust/rustc CARGO_TARGET_DIR=target/oldest \
       "$rust/cargo" check --locked --lib --package ironhouse --features "$features"
   done

@@ -26,7 +26,7 @@ pub enum Error {
     #[error("a signal interrupted the call")]
     Interrupted,
     /// libzmq refused a call.
-    #[error("{call}{}: {errno}", Operand(.on))]
+    #[error("{call}{}: {errno}{}", Operand(.on), Cure(.cure))]
     Zmq {
         /// The C function.
         call: &'static str,
@@ -34,6 +34,26 @@ pub enum Error {
         on: Box<str>,
         /// Its error number.
         errno: Errno,
+        /// How to mend it; empty where there is nothing to say.
+        cure: &'static str,
+    },
+    /// This process was forked off the one that made the socket or context: it has only the memory of it, not the threads.
+    #[error(
+        "{call}: this process was forked off the one that made the socket or context: make new ones after fork"
+    )]
+    Forked {
+        /// The C function that would have been called.
+        call: &'static str,
+    },
+    /// A message has another number of frames than asked for. It was received, and is lost.
+    #[error(
+        "a message of {received} frames came where {expected} were asked for, and was dropped: receive with recv_multipart() what may have any number"
+    )]
+    FrameCount {
+        /// How many were asked for.
+        expected: usize,
+        /// How many came.
+        received: usize,
     },
     /// A call of the operating system failed.
     #[error("{call}: {source}")]
@@ -154,6 +174,22 @@ impl Error {
         }
         self
     }
+
+    /// The library has no draft API.
+    #[cfg(feature = "draft")]
+    pub(crate) fn no_draft() -> Self {
+        Error::Unsupported(Capability::Draft)
+    }
+
+    /// Says how to mend the failed call, where nothing does so yet.
+    pub(crate) fn cured_by(mut self, how: &'static str) -> Self {
+        if let Error::Zmq { cure, .. } = &mut self {
+            if cure.is_empty() {
+                *cure = how;
+            }
+        }
+        self
+    }
 }
 
 /// An error number of libzmq or the operating system, as `zmq_errno(3)` gives it.
@@ -165,7 +201,7 @@ const HAUSNUMERO: i32 = zmq_sys_wrap::zmq::ZMQ_HAUSNUMERO as i32;
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 - HAUSNUMERO {
+        match self.0.wrapping_sub(HAUSNUMERO) {
             51 => {
                 f.write_str("operation cannot be accomplished in the socket's current state (EFSM)")
             }
@@ -194,6 +230,19 @@ impl fmt::Display for Operand<'_> {
             Ok(())
         } else {
             write!(f, "({})", self.0)
+        }
+    }
+}
+
+/// Displays `: cure`, or nothing.
+struct Cure<'a>(&'a str);
+
+impl fmt::Display for Cure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.0)
         }
     }
 }

@@ -11,8 +11,11 @@ macro_rules! must_not_compile {
 }
 
 must_not_compile! {
+    pair_that_subscribes: "E0599",
     poller_outlives_its_socket: "E0505",
     public_certificate_as_a_servers: "E0308",
+    pull_that_sends: "E0599",
+    push_that_receives: "E0599",
     read_only_option_written: "E0277",
     secret_key_copied: "E0308",
     secret_key_printed: "E0277",
@@ -22,4 +25,7 @@ must_not_compile! {
     signing_key_printed: "E0277",
     socket_secured_after_it_was_opened: "E0599",
     socket_shared_between_threads: "E0277",
+    startup_option_set_later: "E0277",
+    sub_without_a_subscription: "E0599",
+    timers_on_another_thread: "E0277",
 }

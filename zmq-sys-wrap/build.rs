@@ -149,7 +149,7 @@ fn embed(linked: bool) -> Result<Outcome, String> {
         includes: vec![sodium_include.clone()],
     };
     if linked {
-        let built = zmq_vendor::build(&sodium_lib, &sodium_include)?;
+        let built = zmq_vendor::build(&sodium_lib, &sodium_include, cfg!(feature = "draft"))?;
         outcome.version = Some(built.version);
         outcome.includes.push(built.include);
     } else {

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use zmq_sys_wrap::Api;
 
+use super::os::Process;
 use super::{check, last_error};
 use crate::error::{Error, Result};
 
@@ -13,8 +14,10 @@ use crate::error::{Error, Result};
 pub(crate) struct RawContext {
     api: &'static Api,
     context: NonNull<c_void>,
-    /// The process that made it, where we did: a forked child must not terminate its parent's context.
-    owner: Option<u32>,
+    /// Whether we made it, and so terminate it.
+    owned: bool,
+    /// The process that made or borrowed it: a forked child must not touch its parent's context.
+    process: Process,
 }
 
 // SAFETY: zmq_ctx_new(3): "A 0MQ context is thread safe and may be shared among as many application threads as necessary".
@@ -30,7 +33,8 @@ impl RawContext {
         Ok(Self {
             api,
             context,
-            owner: Some(std::process::id()),
+            owned: true,
+            process: Process::remember(),
         })
     }
 
@@ -43,7 +47,8 @@ impl RawContext {
         Self {
             api,
             context,
-            owner: None,
+            owned: false,
+            process: Process::remember(),
         }
     }
 
@@ -55,13 +60,21 @@ impl RawContext {
         self.context.as_ptr()
     }
 
+    /// # Errors
+    /// [`Error::Forked`].
+    pub(super) fn check_process(&self, call: &'static str) -> Result<()> {
+        self.process.check(call)
+    }
+
     pub(crate) fn set(&self, option: c_int, value: c_int) -> Result<()> {
+        self.check_process("zmq_ctx_set")?;
         // SAFETY: the context is live: we own it, or the caller of `borrow` answers for it.
         let rc = unsafe { (self.api.ctx_set)(self.as_ptr(), option, value) };
         check(self.api, rc, "zmq_ctx_set").map(drop)
     }
 
     pub(crate) fn get(&self, option: c_int) -> Result<c_int> {
+        self.check_process("zmq_ctx_get")?;
         // SAFETY: as in `set`.
         let rc = unsafe { (self.api.ctx_get)(self.as_ptr(), option) };
         check(self.api, rc, "zmq_ctx_get")
@@ -69,6 +82,7 @@ impl RawContext {
 
     /// Makes every blocking call on this context's sockets return, and every later one fail, with ETERM.
     pub(crate) fn shutdown(&self) -> Result<()> {
+        self.check_process("zmq_ctx_shutdown")?;
         // SAFETY: as in `set`.
         let rc = unsafe { (self.api.ctx_shutdown)(self.as_ptr()) };
         check(self.api, rc, "zmq_ctx_shutdown").map(drop)
@@ -77,7 +91,7 @@ impl RawContext {
 
 impl Drop for RawContext {
     fn drop(&mut self) {
-        if self.owner != Some(std::process::id()) {
+        if !self.owned || self.check_process("zmq_ctx_term").is_err() {
             return;
         }
         loop {

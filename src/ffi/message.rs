@@ -2,7 +2,8 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_int, c_void};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use zeroize::Zeroize;
@@ -89,6 +90,57 @@ impl RawMessage {
         }
     }
 
+    /// A message around `bytes`, or a copy where that is cheaper; gives them back where libzmq has no memory.
+    #[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
+    pub(crate) fn from_vec(api: &'static Api, bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
+        if bytes.len() < ZERO_COPY_FROM {
+            return Self::copy_of(api, &bytes).map_err(|_| bytes);
+        }
+        let mut bytes = ManuallyDrop::new(bytes);
+        // All that the owner is besides its address: no memory need be had for it.
+        let capacity = std::ptr::without_provenance_mut(bytes.capacity());
+        Self::around_raw(api, bytes.as_mut_ptr(), bytes.len(), release_vec, capacity)
+            .map_err(|_| ManuallyDrop::into_inner(bytes))
+    }
+
+    /// The same of `bytes` that others may go on reading.
+    #[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
+    pub(crate) fn from_arc(api: &'static Api, bytes: Arc<[u8]>) -> Result<Self, Arc<[u8]>> {
+        if bytes.len() < ZERO_COPY_FROM {
+            return Self::copy_of(api, &bytes).map_err(|_| bytes);
+        }
+        let (len, data) = (bytes.len(), Arc::into_raw(bytes));
+        let hint = std::ptr::without_provenance_mut(len);
+        let made = Self::around_raw(api, data.cast_mut().cast(), len, release_arc, hint);
+        let Ok(made) = made else {
+            // SAFETY: from `Arc::into_raw` above, and libzmq kept nothing.
+            return Err(unsafe { Arc::from_raw(data) });
+        };
+        // The mark of a copy tells the receiver that others may read the memory too. It cannot fail for a valid message.
+        Ok(made.try_clone().unwrap_or(made))
+    }
+
+    /// A message around constant data.
+    pub(crate) fn from_static(api: &'static Api, bytes: &'static [u8]) -> Result<Self> {
+        let mut msg = MaybeUninit::uninit();
+        let data = bytes.as_ptr().cast_mut().cast();
+        // SAFETY: the data are there for ever, libzmq only reads them (it marks them as constant), and without a function to
+        // free them it does not.
+        let rc = unsafe {
+            (api.msg_init_data)(
+                msg.as_mut_ptr(),
+                data,
+                bytes.len(),
+                None,
+                std::ptr::null_mut(),
+            )
+        };
+        check(api, rc, "zmq_msg_init_data")?;
+        // SAFETY: initialised by the successful call above.
+        let msg = unsafe { msg.assume_init() };
+        Ok(Self::own(api, msg, bytes.len()))
+    }
+
     /// A message around `len` bytes at `data`, which `owner` keeps alive and in place, even when it is itself moved.
     fn around<T: Send + 'static>(
         api: &'static Api,
@@ -97,17 +149,28 @@ impl RawMessage {
         owner: T,
     ) -> Result<Self> {
         let hint = Box::into_raw(Box::new(owner)).cast::<c_void>();
-        let mut msg = MaybeUninit::uninit();
-        // SAFETY: `data` and `len` name memory that the box behind `hint` keeps alive until `release` is called with it;
-        // libzmq only reads it (see `wipe`).
-        let rc = unsafe {
-            (api.msg_init_data)(msg.as_mut_ptr(), data.cast(), len, Some(release::<T>), hint)
-        };
-        if let Err(error) = check(api, rc, "zmq_msg_init_data") {
+        let made = Self::around_raw(api, data, len, release::<T>, hint);
+        if made.is_err() {
             // SAFETY: the call failed, so libzmq kept nothing and will not release `hint`.
             unsafe { release::<T>(std::ptr::null_mut(), hint) };
-            return Err(error);
         }
+        made
+    }
+
+    /// A message around `len` bytes at `data`, which stay alive and in place until `release` is called with `data` and `hint`. The
+    /// three callers pair them so; after an error it is not called.
+    fn around_raw(
+        api: &'static Api,
+        data: *mut u8,
+        len: usize,
+        release: Release,
+        hint: *mut c_void,
+    ) -> Result<Self> {
+        let mut msg = MaybeUninit::uninit();
+        // SAFETY: `data` and `len` name memory that lives until `release` is called; libzmq only reads it (see `wipe`).
+        let rc =
+            unsafe { (api.msg_init_data)(msg.as_mut_ptr(), data.cast(), len, Some(release), hint) };
+        check(api, rc, "zmq_msg_init_data")?;
         // SAFETY: initialised by the successful call above.
         let msg = unsafe { msg.assume_init() };
         Ok(Self::own(api, msg, len))
@@ -188,6 +251,12 @@ impl RawMessage {
         self.msg.get()
     }
 
+    /// For functions that take a mutable message and do not change it.
+    #[cfg(feature = "draft")]
+    pub(super) fn as_ptr(&self) -> *mut zmq_msg_t {
+        self.msg.get()
+    }
+
     fn data(&self) -> *mut u8 {
         // SAFETY: the message is initialised.
         unsafe { (self.api.msg_data)(self.msg.get()) }.cast()
@@ -199,6 +268,22 @@ impl Drop for RawMessage {
         // SAFETY: the message is initialised and is not used again.
         unsafe { (self.api.msg_close)(self.msg.get()) };
     }
+}
+
+/// What libzmq calls, once, on whichever thread is the last to use a message's data.
+type Release = unsafe extern "C" fn(data: *mut c_void, hint: *mut c_void);
+
+#[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
+unsafe extern "C" fn release_vec(data: *mut c_void, capacity: *mut c_void) {
+    // SAFETY: `from_vec` gave up a vector of this address and capacity. Its bytes need no drop, so its length does not matter.
+    drop(unsafe { Vec::from_raw_parts(data.cast::<u8>(), 0, capacity.addr()) });
+}
+
+#[cfg_attr(not(feature = "linked"), allow(dead_code))] // messages are plain bytes then
+unsafe extern "C" fn release_arc(data: *mut c_void, len: *mut c_void) {
+    let bytes = std::ptr::slice_from_raw_parts(data.cast::<u8>(), len.addr());
+    // SAFETY: `from_arc` gave up one share of the slice of this address and length.
+    drop(unsafe { Arc::from_raw(bytes) });
 }
 
 /// Drops the owner of a zero-copy message's bytes. libzmq calls it once, on whichever thread is the last to use them.

@@ -4,7 +4,10 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod context;
+mod cure;
 pub(crate) mod dir;
+#[cfg(feature = "draft")]
+mod draft;
 pub(crate) mod fd;
 pub(crate) mod locked;
 pub(crate) mod message;
@@ -12,6 +15,7 @@ pub(crate) mod os;
 pub(crate) mod poll;
 pub(crate) mod socket;
 pub(crate) mod sodium;
+pub(crate) mod timers;
 
 use std::ffi::{CStr, CString, c_int};
 
@@ -41,8 +45,14 @@ fn last_error(api: &Api, call: &'static str) -> Error {
             call,
             on: "".into(),
             errno: Errno(errno),
+            cure: cure::cure(call, errno),
         },
     }
+}
+
+/// How to mend a failed `call`; empty where nothing is known.
+pub(crate) fn cure(call: &str, errno: Errno) -> &'static str {
+    cure::cure(call, errno.0)
 }
 
 /// Text as libzmq takes it; `name` says what the text is.

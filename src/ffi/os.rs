@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
     match thread {
         Ok(handle) => Ok(Thread {
             handle,
-            process: std::process::id(),
+            process: Process::remember(),
         }),
         Err(source) => Err(Error::Os {
             call: "pthread_create",
@@ -41,7 +43,7 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Thread {
     handle: JoinHandle<()>,
-    process: u32,
+    process: Process,
 }
 
 impl Thread {
@@ -50,7 +52,7 @@ impl Thread {
     /// Does not wait on another thread of ours, which may be what this one waits for (a callback that drops the last share of
     /// its authenticator), nor in a forked child, where the thread does not exist.
     pub(crate) fn join(self) {
-        if self.process != std::process::id() {
+        if self.process != Process::current() {
             // Dropping the handle would detach a thread that this process does not have.
             std::mem::forget(self.handle);
         } else if !OURS.get() {
@@ -62,7 +64,7 @@ impl Thread {
     /// The same, for at most `patience`: a thread that is stuck then is left to itself.
     pub(crate) fn join_within(self, patience: Duration) {
         let start = Instant::now();
-        let here = self.process == std::process::id() && !OURS.get();
+        let here = self.process == Process::current() && !OURS.get();
         while here && !self.handle.is_finished() {
             if start.elapsed() >= patience {
                 return;
@@ -75,6 +77,44 @@ impl Thread {
     /// Whether it has ended, by itself or by a panic.
     pub(crate) fn is_over(&self) -> bool {
         self.handle.is_finished()
+    }
+}
+
+/// Which process this is, counted in forks: a forked child has another number than its parent.
+///
+/// Source: `pthread_atfork(3)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process(u32);
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+impl Process {
+    /// This one. Costs a load: asking the system is a call of the kernel, too much for every message.
+    pub(crate) fn current() -> Self {
+        Self(FORKS.load(Ordering::Relaxed))
+    }
+
+    /// This one, for who will ask later whether it still is.
+    pub(crate) fn remember() -> Self {
+        static COUNTS: Once = Once::new();
+        extern "C" fn forked() {
+            FORKS.fetch_add(1, Ordering::Relaxed);
+        }
+        COUNTS.call_once(|| {
+            // SAFETY: the handler is a function of this program that adds to an atomic number, which is safe in a forked child.
+            unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+        });
+        Self::current()
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] where this process was forked off the one remembered.
+    pub(crate) fn check(self, call: &'static str) -> Result<()> {
+        if self == Self::current() {
+            Ok(())
+        } else {
+            Err(Error::Forked { call })
+        }
     }
 }
 

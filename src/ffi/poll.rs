@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use zmq_sys_wrap::Api;
 use zmq_sys_wrap::zmq::{self, zmq_pollitem_t};
 
 use super::os::milliseconds;
@@ -17,9 +16,9 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct PollList<'a> {
     items: Vec<zmq_pollitem_t>,
-    /// The library of the sockets in the list.
-    api: Option<&'static Api>,
-    /// Whether they are of more than one, so that none could wait for them all.
+    /// A socket in the list: its library waits, and it knows whether this process may.
+    first: Option<&'a RawSocket>,
+    /// Whether they are of more than one library, so that none could wait for them all.
     mixed: bool,
     /// Holds the borrows, and keeps the list on the thread that may use the sockets.
     borrowed: PhantomData<&'a RawSocket>,
@@ -29,15 +28,15 @@ impl<'a> PollList<'a> {
     pub(crate) fn new() -> Self {
         Self {
             items: Vec::new(),
-            api: None,
+            first: None,
             mixed: false,
             borrowed: PhantomData,
         }
     }
 
     pub(crate) fn add_socket(&mut self, socket: &'a RawSocket, events: u32) {
-        self.mixed |= self.api.is_some_and(|api| !std::ptr::eq(api, socket.api()));
-        self.api = Some(socket.api());
+        let first = *self.first.get_or_insert(socket);
+        self.mixed |= !std::ptr::eq(first.api(), socket.api());
         self.push(socket.as_ptr(), 0, events);
     }
 
@@ -58,14 +57,23 @@ impl<'a> PollList<'a> {
         self.items.len()
     }
 
+    /// Waits for other events of entry `index` from now on.
+    pub(crate) fn set_interest(&mut self, index: usize, events: u32) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.events = events as c_short;
+        }
+    }
+
     /// Waits until an entry is ready, at most `timeout` (`None`: for ever); how many are.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<usize> {
-        let Some(api) = self.api.filter(|_| !self.mixed) else {
+        let Some(first) = self.first.filter(|_| !self.mixed) else {
             return Err(Error::InvalidOption {
                 name: "poller",
                 reason: "it takes one socket at least, and all of one libzmq".into(),
             });
         };
+        first.check_process("zmq_poll")?;
+        let api = first.api();
         let (len, timeout) = (
             self.items.len() as c_int,
             c_long::from(milliseconds(timeout)),
@@ -88,6 +96,9 @@ pub(crate) fn proxy(
     backend: &RawSocket,
     capture: Option<&RawSocket>,
 ) -> crate::Error {
+    if let Err(forked) = frontend.check_process("zmq_proxy") {
+        return forked;
+    }
     let api = frontend.api();
     let capture = capture.map_or(std::ptr::null_mut(), RawSocket::as_ptr);
     // SAFETY: open sockets (null: no capture), borrowed, so on the thread that may use them; the caller checked that they are

@@ -9,6 +9,7 @@ use zmq_sys_wrap::zmq::{ZMQ_EVENT_ALL, ZMQ_FD};
 
 use super::context::RawContext;
 use super::message::RawMessage;
+use super::os::Process;
 use super::{check, last_error};
 use crate::error::Result;
 
@@ -18,7 +19,7 @@ pub(crate) struct RawSocket {
     api: &'static Api,
     socket: NonNull<c_void>,
     /// The process that made it: closing it in a forked child would disturb the parent's.
-    process: u32,
+    process: Process,
 }
 
 // SAFETY: zmq_socket(3): a socket may be migrated "from one thread to another as long as it's done with a full fence memory
@@ -28,6 +29,7 @@ unsafe impl Send for RawSocket {}
 impl RawSocket {
     /// The caller keeps `context` alive longer than the socket.
     pub(crate) fn open(context: &RawContext, kind: c_int) -> Result<Self> {
+        context.check_process("zmq_socket")?;
         let api = context.api();
         // SAFETY: the context is live.
         let socket = unsafe { (api.socket)(context.as_ptr(), kind) };
@@ -35,7 +37,7 @@ impl RawSocket {
         Ok(Self {
             api,
             socket,
-            process: std::process::id(),
+            process: Process::remember(),
         })
     }
 
@@ -49,10 +51,17 @@ impl RawSocket {
 
     /// Whether this process made the socket; a forked child only has its parent's memory of it.
     pub(crate) fn is_ours(&self) -> bool {
-        self.process == std::process::id()
+        self.process == Process::current()
+    }
+
+    /// # Errors
+    /// [`Error::Forked`](crate::Error::Forked).
+    pub(super) fn check_process(&self, call: &'static str) -> Result<()> {
+        self.process.check(call)
     }
 
     pub(crate) fn set(&self, option: c_int, value: &[u8]) -> Result<()> {
+        self.check_process("zmq_setsockopt")?;
         // SAFETY: the socket is open; libzmq reads `len` bytes and keeps a copy of its own.
         let rc = unsafe {
             (self.api.setsockopt)(self.as_ptr(), option, value.as_ptr().cast(), value.len())
@@ -62,6 +71,7 @@ impl RawSocket {
 
     /// Reads an option into `value`; how many bytes of it were written.
     pub(crate) fn get(&self, option: c_int, value: &mut [u8]) -> Result<usize> {
+        self.check_process("zmq_getsockopt")?;
         let mut len = value.len();
         // SAFETY: the socket is open; libzmq writes at most `len` bytes and then the length.
         let rc = unsafe {
@@ -80,24 +90,28 @@ impl RawSocket {
     }
 
     pub(crate) fn bind(&self, endpoint: &CStr) -> Result<()> {
+        self.check_process("zmq_bind")?;
         // SAFETY: the socket is open and the text ends in NUL.
         let rc = unsafe { (self.api.bind)(self.as_ptr(), endpoint.as_ptr()) };
         check(self.api, rc, "zmq_bind").map(drop)
     }
 
     pub(crate) fn connect(&self, endpoint: &CStr) -> Result<()> {
+        self.check_process("zmq_connect")?;
         // SAFETY: as in `bind`.
         let rc = unsafe { (self.api.connect)(self.as_ptr(), endpoint.as_ptr()) };
         check(self.api, rc, "zmq_connect").map(drop)
     }
 
     pub(crate) fn unbind(&self, endpoint: &CStr) -> Result<()> {
+        self.check_process("zmq_unbind")?;
         // SAFETY: as in `bind`.
         let rc = unsafe { (self.api.unbind)(self.as_ptr(), endpoint.as_ptr()) };
         check(self.api, rc, "zmq_unbind").map(drop)
     }
 
     pub(crate) fn disconnect(&self, endpoint: &CStr) -> Result<()> {
+        self.check_process("zmq_disconnect")?;
         // SAFETY: as in `bind`.
         let rc = unsafe { (self.api.disconnect)(self.as_ptr(), endpoint.as_ptr()) };
         check(self.api, rc, "zmq_disconnect").map(drop)
@@ -105,6 +119,7 @@ impl RawSocket {
 
     /// Sends a message of this socket's own library. On success libzmq has it; on failure the caller still does.
     pub(crate) fn send(&self, message: &mut RawMessage, flags: c_int) -> Result<()> {
+        self.check_process("zmq_msg_send")?;
         debug_assert!(std::ptr::eq(self.api, message.api()));
         // SAFETY: socket and message are valid and of one library; afterwards the message is empty or unchanged.
         let rc = unsafe { (self.api.msg_send)(message.as_mut_ptr(), self.as_ptr(), flags) };
@@ -115,6 +130,7 @@ impl RawSocket {
 
     /// Sends a copy of `bytes` as one frame.
     pub(crate) fn send_copy(&self, bytes: &[u8], flags: c_int) -> Result<()> {
+        self.check_process("zmq_send")?;
         // SAFETY: the socket is open; libzmq copies `len` bytes.
         let rc =
             unsafe { (self.api.send)(self.as_ptr(), bytes.as_ptr().cast(), bytes.len(), flags) };
@@ -123,6 +139,7 @@ impl RawSocket {
 
     /// Receives one frame in the place of what `message` held.
     pub(crate) fn recv(&self, message: &mut RawMessage, flags: c_int) -> Result<()> {
+        self.check_process("zmq_msg_recv")?;
         debug_assert!(std::ptr::eq(self.api, message.api()));
         // SAFETY: socket and message are valid and of one library.
         let rc = unsafe { (self.api.msg_recv)(message.as_mut_ptr(), self.as_ptr(), flags) };
@@ -137,6 +154,7 @@ impl RawSocket {
     ///
     /// The reports must be read as long as they come: libzmq waits, inside whatever the socket does, for room to leave one.
     pub(crate) fn monitor(&self, endpoint: Option<&CStr>) -> Result<()> {
+        self.check_process("zmq_socket_monitor")?;
         let endpoint = endpoint.map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: the socket is open, and the text ends in NUL or is null.
         let rc =

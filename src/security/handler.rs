@@ -666,7 +666,7 @@ impl Zap {
         loop {
             let mut timeout = Some(Duration::ZERO);
             for _ in 0..BATCH {
-                match self.socket.try_recv_into(&mut list) {
+                match self.socket.try_recv_list(&mut list) {
                     Ok(()) => list.wipe(0),
                     Err(Error::Interrupted) => {}
                     Err(Error::Again) => {
@@ -740,7 +740,7 @@ impl Zap {
     fn read_some(&mut self, requests: &mut Vec<Frames>) -> Result<bool> {
         for _ in 0..self.ahead {
             let mut list = self.spare.pop().unwrap_or_default();
-            match self.socket.try_recv_into(&mut list) {
+            match self.socket.try_recv_list(&mut list) {
                 Ok(()) => match Frames::new(list) {
                     Ok(frames) => requests.push(frames),
                     Err(problem) => self.shared.audit.malformed(problem),

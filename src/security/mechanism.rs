@@ -259,7 +259,7 @@ impl GssapiName {
         };
         if name.is_empty() || name.len() > 255 || name.contains('\0') {
             return Err(Error::InvalidOption {
-                name: option.name,
+                name: option.about.name,
                 reason: format!("{name:?} is no name: it takes 1 to 255 bytes, none of them NUL"),
             });
         }

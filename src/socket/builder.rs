@@ -9,11 +9,11 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::monitor::Hub;
-use super::options::{self, OptionValue, SocketOption, Writable};
+use super::options::{self, About, OptionValue, SocketOption, Writable};
 use super::probe::{Expected, Proof};
 use super::watch::{Watch, Watched};
 use super::{Capability, Context, Socket, SocketType};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ffi::socket::RawSocket;
 
 /// What a socket keeps alive as long as it is open: the authenticator that guards it.
@@ -47,8 +47,7 @@ pub struct Secured {
 }
 
 struct Setting {
-    id: i32,
-    name: &'static str,
+    option: About,
     value: Result<Zeroizing<Vec<u8>>>,
 }
 
@@ -91,9 +90,8 @@ impl Secured {
 impl Setting {
     fn new<T: OptionValue, A>(option: SocketOption<T, A>, value: T) -> Self {
         Self {
-            id: option.id,
-            name: option.name,
-            value: value.encode(option.name),
+            option: option.about,
+            value: value.encode(option.about.name),
         }
     }
 }
@@ -154,6 +152,16 @@ impl SocketBuilder {
             Some(s) => (Some(s.keep_alive), s.options, s.watch, s.proof),
             None => (None, Vec::new(), None, None),
         };
+        if keep_alive.is_some() && self.kind == SocketType::Stream {
+            return Err(Error::InvalidOption {
+                name: "socket type",
+                reason: "a STREAM speaks plain TCP, which no security mechanism guards: take another type, or open it without one".into(),
+            });
+        }
+        // libzmq makes them without its draft API as well, but nothing that goes with them.
+        if self.kind as u32 > SocketType::Stream as u32 {
+            self.context.require(Capability::Draft)?;
+        }
         let raw = RawSocket::open(self.context.raw(), self.kind as i32)?;
         let socket = Socket {
             raw,
@@ -168,7 +176,7 @@ impl SocketBuilder {
         socket.set(options::HANDSHAKE_IVL, HANDSHAKE_IVL)?;
         // The mechanism's come last, so that no other can undo them.
         for setting in self.options.into_iter().chain(mechanism) {
-            socket.set_raw(setting.id, setting.name, &setting.value?)?;
+            socket.set_raw(setting.option, &setting.value?)?;
         }
         if socket.watched.is_some() {
             socket.monitor.start(&socket)?;
@@ -193,7 +201,7 @@ impl SocketBuilder {
 
 impl fmt::Debug for SocketBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options: Vec<_> = self.options.iter().map(|o| o.name).collect();
+        let options: Vec<_> = self.options.iter().map(|o| o.option.name).collect();
         f.debug_struct("SocketBuilder")
             .field("kind", &self.kind)
             .field("options", &options)

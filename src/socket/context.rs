@@ -8,7 +8,9 @@ use std::sync::Arc;
 use zmq_sys_wrap::Api;
 
 use super::SocketBuilder;
-use super::options::{ContextOption, OptionValue, Readable, Writable, sealed::Value};
+#[cfg(feature = "linked")]
+use super::options::Initial;
+use super::options::{About, ContextOption, OptionValue, Readable, Writable, sealed::Value};
 use crate::error::{Error, Result};
 use crate::ffi::{self, context::RawContext};
 
@@ -39,6 +41,8 @@ impl Context {
     pub fn builder() -> ContextBuilder {
         ContextBuilder {
             options: Vec::new(),
+            #[cfg(feature = "draft")]
+            thread_name: None,
         }
     }
 
@@ -88,8 +92,30 @@ impl Context {
     /// [`Error::Zmq`] where this libzmq does not know it.
     #[doc(alias = "zmq_ctx_get")]
     pub fn get<T: OptionValue, A: Readable>(&self, option: ContextOption<T, A>) -> Result<T> {
-        let value = self.0.get(option.id).map_err(|e| e.on(option.name))?;
-        T::decode(&value.to_ne_bytes()).ok_or_else(|| unexpected(option.name, &value.to_ne_bytes()))
+        let about = option.about;
+        let value = self.0.get(about.id).map_err(|e| about.explain(e, self))?;
+        T::decode(&value.to_ne_bytes()).ok_or_else(|| unexpected(about.name, &value.to_ne_bytes()))
+    }
+
+    /// Sets an option, for sockets made from now on. Those that must be set before the first socket are given to a
+    /// [`ContextBuilder`].
+    ///
+    /// # Errors
+    /// [`Error::Zmq`], with the option's name where libzmq refuses it.
+    ///
+    /// Source: `zmq_ctx_set(3)`.
+    #[doc(alias = "zmq_ctx_set")]
+    pub fn set<T: OptionValue, A: Writable>(
+        &self,
+        option: ContextOption<T, A>,
+        value: T,
+    ) -> Result<()> {
+        self.set_raw(option.about, number(option.about, value)?)
+    }
+
+    fn set_raw(&self, option: About, value: i32) -> Result<()> {
+        let result = self.0.set(option.id, value);
+        result.map_err(|e| option.explain(e, self))
     }
 
     /// Whether this libzmq was built with `capability`.
@@ -97,7 +123,10 @@ impl Context {
     /// Source: `zmq_has(3)`.
     #[doc(alias = "zmq_has")]
     pub fn has(&self, capability: Capability) -> bool {
-        ffi::has(self.api(), capability.c_name())
+        match (capability, capability.c_name()) {
+            (Capability::Since(major, minor, patch), _) => self.version() >= (major, minor, patch),
+            (_, name) => name.is_some_and(|name| ffi::has(self.api(), name)),
+        }
     }
 
     /// Major, minor and patch number of this libzmq.
@@ -131,27 +160,44 @@ pub(super) fn unexpected(name: &'static str, value: &[u8]) -> Error {
     }
 }
 
+/// The value of a context's option, which is always a number.
+fn number<T: OptionValue>(option: About, value: T) -> Result<i32> {
+    let bytes = value.encode(option.name)?;
+    i32::decode(&bytes).ok_or_else(|| unexpected(option.name, &bytes))
+}
+
 /// Makes a [`Context`] with options that must be set before its first socket.
 #[cfg(feature = "linked")]
 #[derive(Debug)]
 #[must_use = "build() makes the context"]
 pub struct ContextBuilder {
-    options: Vec<(i32, &'static str, Result<i32>)>,
+    options: Vec<(About, Result<i32>)>,
+    #[cfg(feature = "draft")]
+    thread_name: Option<String>,
 }
 
 #[cfg(feature = "linked")]
 impl ContextBuilder {
     /// Sets an option; a bad value is reported by [`build`](Self::build).
     #[doc(alias = "zmq_ctx_set")]
-    pub fn set<T: OptionValue, A: Writable>(
+    pub fn set<T: OptionValue, A: Initial>(
         mut self,
         option: ContextOption<T, A>,
         value: T,
     ) -> Self {
-        let number = value
-            .encode(option.name)
-            .and_then(|bytes| i32::decode(&bytes).ok_or_else(|| unexpected(option.name, &bytes)));
-        self.options.push((option.id, option.name, number));
+        let number = number(option.about, value);
+        self.options.push((option.about, number));
+        self
+    }
+
+    /// Starts the names of the I/O threads by a text of at most 16 bytes (draft API); as a number,
+    /// [`THREAD_NAME_PREFIX`](super::options::THREAD_NAME_PREFIX) is for every libzmq.
+    ///
+    /// Source: `zmq_ctx_set_ext(3)`.
+    #[cfg(feature = "draft")]
+    #[doc(alias = "zmq_ctx_set_ext")]
+    pub fn thread_name(mut self, prefix: &str) -> Self {
+        self.thread_name = Some(prefix.to_owned());
         self
     }
 
@@ -160,11 +206,15 @@ impl ContextBuilder {
     /// # Errors
     /// [`Error::Zmq`], with the option's name where libzmq refuses it.
     pub fn build(self) -> Result<Context> {
-        let context = RawContext::new(Api::linked())?;
-        for (id, name, value) in self.options {
-            context.set(id, value?).map_err(|e| e.on(name))?;
+        let context = Context(Arc::new(RawContext::new(Api::linked())?));
+        for (option, value) in self.options {
+            context.set_raw(option, value?)?;
         }
-        Ok(Context(Arc::new(context)))
+        #[cfg(feature = "draft")]
+        if let Some(prefix) = self.thread_name {
+            context.0.set_thread_name(&prefix)?;
+        }
+        Ok(context)
     }
 }
 
@@ -194,11 +244,14 @@ pub enum Capability {
     Gssapi,
     /// The draft API.
     Draft,
+    /// What came with this version (major, minor, patch).
+    Since(i32, i32, i32),
 }
 
 impl Capability {
-    fn c_name(self) -> &'static std::ffi::CStr {
-        match self {
+    /// What `zmq_has` calls it.
+    fn c_name(self) -> Option<&'static std::ffi::CStr> {
+        Some(match self {
             Capability::Ipc => c"ipc",
             Capability::Pgm => c"pgm",
             Capability::Tipc => c"tipc",
@@ -209,7 +262,8 @@ impl Capability {
             Capability::Curve => c"curve",
             Capability::Gssapi => c"gssapi",
             Capability::Draft => c"draft",
-        }
+            Capability::Since(..) => return None,
+        })
     }
 }
 
@@ -219,7 +273,13 @@ impl fmt::Display for Capability {
             Capability::Curve => "CURVE mechanism (it was built without libsodium)",
             Capability::Gssapi => "GSSAPI mechanism",
             Capability::Draft => "draft API",
-            transport => return write!(f, "transport {}", transport.c_name().to_string_lossy()),
+            Capability::Since(major, minor, patch) => {
+                return write!(f, "feature of version {major}.{minor}.{patch}");
+            }
+            transport => {
+                let name = transport.c_name().unwrap_or_default().to_string_lossy();
+                return write!(f, "transport {name}");
+            }
         })
     }
 }

@@ -2,15 +2,21 @@
 
 mod builder;
 mod context;
+#[cfg(feature = "draft")]
+mod draft;
 mod frames;
 mod greeting;
 mod handshake;
 mod message;
 mod monitor;
+mod multipart;
 pub mod options;
 mod poller;
 pub(crate) mod probe;
 mod proxy;
+mod steerable;
+mod timers;
+mod typed;
 mod watch;
 
 use std::ffi::c_void;
@@ -29,9 +35,18 @@ pub(crate) use handshake::Role;
 pub use handshake::{HandshakeEvent, HandshakeOutcome, HandshakeProblem, HandshakeWatch};
 pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
+pub use multipart::{Frames, Tuple};
 pub use options::{ContextOption, SocketOption};
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
+pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};
+pub use timers::{TimerId, Timers};
+#[cfg(feature = "draft")]
+pub use typed::{Channel, Client, Dgram, Dish, Gather, Peer, Radio, Scatter, Server};
+pub use typed::{
+    Dealer, Kind, Pair, Pub, Pull, Push, Ready, Receives, Rep, Req, Router, Sends, Stream, Sub,
+    Typed, TypedBuilder, Unsubscribed, XPub, XSub,
+};
 pub(crate) use watch::Watch;
 
 use zmq_sys_wrap::zmq;
@@ -40,7 +55,7 @@ use crate::error::{Error, Result};
 use crate::ffi::{c_string, message::RawMessage, socket::RawSocket};
 use builder::KeepAlive;
 use monitor::Hub;
-use options::{OptionValue, Readable, Writable};
+use options::{About, OptionValue, Readable, Writable};
 use probe::{Expected, Proof};
 use watch::Watched;
 
@@ -49,6 +64,7 @@ use watch::Watched;
 /// Source: `zmq_socket(3)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 #[repr(u32)]
 pub enum SocketType {
     Pair = zmq::ZMQ_PAIR,
@@ -63,6 +79,24 @@ pub enum SocketType {
     XPub = zmq::ZMQ_XPUB,
     XSub = zmq::ZMQ_XSUB,
     Stream = zmq::ZMQ_STREAM,
+    #[cfg(feature = "draft")]
+    Server = zmq::ZMQ_SERVER,
+    #[cfg(feature = "draft")]
+    Client = zmq::ZMQ_CLIENT,
+    #[cfg(feature = "draft")]
+    Radio = zmq::ZMQ_RADIO,
+    #[cfg(feature = "draft")]
+    Dish = zmq::ZMQ_DISH,
+    #[cfg(feature = "draft")]
+    Gather = zmq::ZMQ_GATHER,
+    #[cfg(feature = "draft")]
+    Scatter = zmq::ZMQ_SCATTER,
+    #[cfg(feature = "draft")]
+    Dgram = zmq::ZMQ_DGRAM,
+    #[cfg(feature = "draft")]
+    Peer = zmq::ZMQ_PEER,
+    #[cfg(feature = "draft")]
+    Channel = zmq::ZMQ_CHANNEL,
 }
 
 /// An open socket.
@@ -89,6 +123,9 @@ pub struct Socket {
 
 const DONTWAIT: i32 = zmq::ZMQ_DONTWAIT as i32;
 const SNDMORE: i32 = zmq::ZMQ_SNDMORE as i32;
+
+/// Frames that a message is sent by without an allocation for their list.
+const FEW: usize = 8;
 
 impl Socket {
     /// Accepts connections at `endpoint`, such as `tcp://127.0.0.1:5555`, `tcp://*:*` or `ipc:///run/my.sock`; the endpoint as the
@@ -234,6 +271,23 @@ impl Socket {
         self.recv_frame(DONTWAIT)
     }
 
+    /// Receives one frame in the place of what `message` held, which costs no allocation; after an error it may be empty.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    #[doc(alias = "zmq_recv")]
+    pub fn recv_into(&self, message: &mut Message) -> Result<()> {
+        self.recv_frame_into(message, 0)
+    }
+
+    /// As [`recv_into`](Self::recv_into), but answers [`Error::Again`] where it would wait.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv_into(&self, message: &mut Message) -> Result<()> {
+        self.recv_frame_into(message, DONTWAIT)
+    }
+
     /// Receives all frames of a message.
     ///
     /// # Errors
@@ -279,7 +333,8 @@ impl Socket {
         option: SocketOption<T, A>,
         value: T,
     ) -> Result<()> {
-        self.set_raw(option.id, option.name, &value.encode(option.name)?)
+        let value = value.encode(option.about.name)?;
+        self.set_raw(option.about, &value)
     }
 
     /// Reads an option.
@@ -290,13 +345,15 @@ impl Socket {
     /// Source: `zmq_getsockopt(3)`.
     #[doc(alias = "zmq_getsockopt")]
     pub fn get<T: OptionValue, A: Readable>(&self, option: SocketOption<T, A>) -> Result<T> {
-        let mut value = vec![0; T::CAPACITY];
+        // No list: some loops ask for EVENTS before each message.
+        let mut buffer = [0; options::LONGEST];
+        let (value, _) = buffer.split_at_mut(T::CAPACITY);
         let len = self
             .raw
-            .get(option.id, &mut value)
-            .map_err(|e| e.on(option.name))?;
-        value.truncate(len);
-        T::decode(&value).ok_or_else(|| context::unexpected(option.name, &value))
+            .get(option.about.id, value)
+            .map_err(|e| option.about.explain(e, &self.context))?;
+        let value = value.get(..len).unwrap_or_default();
+        T::decode(value).ok_or_else(|| context::unexpected(option.about.name, value))
     }
 
     /// The socket's type.
@@ -328,19 +385,21 @@ impl Socket {
         self.raw.event_fd()
     }
 
-    fn set_raw(&self, id: i32, name: &'static str, value: &[u8]) -> Result<()> {
-        if id == options::HANDSHAKE_IVL.id
+    fn set_raw(&self, option: About, value: &[u8]) -> Result<()> {
+        if option.id == options::HANDSHAKE_IVL.about.id
             && self.keep_alive.is_some()
             && value.iter().all(|&b| b == 0)
         {
             return Err(Error::InvalidOption {
-                name,
+                name: option.name,
                 reason:
                     "0 would let unauthenticated peers stay for ever; set what a handshake may take"
                         .into(),
             });
         }
-        self.raw.set(id, value).map_err(|e| e.on(name))
+        self.raw
+            .set(option.id, value)
+            .map_err(|e| option.explain(e, &self.context))
     }
 
     fn send_frame(&self, message: Message, flags: i32) -> Result<()> {
@@ -354,12 +413,32 @@ impl Socket {
     ) -> Result<()> {
         // All are made before the first is sent: whatever fails on the way leaves no half message on the socket.
         let api = self.raw.api();
-        let mut frames = frames
-            .into_iter()
-            .map(|frame| frame.into().into_raw(api))
-            .collect::<Result<Vec<_>>>()?;
-        let last = frames.len().saturating_sub(1);
-        for (i, frame) in frames.iter_mut().enumerate() {
+        let mut few = [const { None }; FEW];
+        let mut many = Vec::new();
+        let mut len = 0;
+        for frame in frames {
+            let frame = frame.into().into_raw(api)?;
+            match few.get_mut(len) {
+                Some(slot) => *slot = Some(frame),
+                None => many.push(frame),
+            }
+            len += 1;
+        }
+        let frames = few.iter_mut().flatten().chain(&mut many);
+        self.send_raw(frames, len, flags, &mut false)
+    }
+
+    /// Sends `len` frames as one message. Where that fails, `taken` says whether some of them are gone.
+    fn send_raw<'a>(
+        &self,
+        frames: impl Iterator<Item = &'a mut RawMessage>,
+        len: usize,
+        flags: i32,
+        taken: &mut bool,
+    ) -> Result<()> {
+        let last = len.saturating_sub(1);
+        for (i, frame) in frames.enumerate() {
+            *taken = i > 0;
             let more = if i < last { SNDMORE } else { 0 };
             loop {
                 match self.raw.send(frame, flags | more) {
@@ -367,7 +446,7 @@ impl Socket {
                     Err(Error::Interrupted) if i > 0 => continue,
                     // The peer went away in between. libzmq took back what it had and drops the rest up to the last frame.
                     Err(Error::Again) if i > 0 && i < last => {
-                        let _ = self.raw.send(&mut RawMessage::new(api), flags);
+                        let _ = self.raw.send(&mut RawMessage::new(self.raw.api()), flags);
                         return Err(Error::Again);
                     }
                     result => break result?,
@@ -378,19 +457,26 @@ impl Socket {
     }
 
     fn recv_frame(&self, flags: i32) -> Result<Message> {
-        let Some(watched) = &self.watched else {
-            return self.recv_any(flags);
-        };
-        if watched.is_busy() {
-            return self.recv_admitted(watched, flags);
+        let mut message = Message::received(RawMessage::new(self.raw.api()));
+        self.recv_frame_into(&mut message, flags)?;
+        Ok(message)
+    }
+
+    fn recv_frame_into(&self, message: &mut Message, flags: i32) -> Result<()> {
+        let watched = self.watched.as_ref();
+        if let Some(watched) = watched.filter(|watched| watched.is_busy()) {
+            *message = self.recv_admitted(watched, flags)?;
+            return Ok(());
         }
-        let mut message = RawMessage::new(self.raw.api());
-        self.raw.recv(&mut message, flags)?;
+        message.replace(self.raw.api(), |raw| self.raw.recv(raw, flags))?;
+        let Some(watched) = watched else {
+            return Ok(());
+        };
         watched.set_within(message.more());
         if watched.is_alarmed() {
-            return self.look_at(watched, Ok(Message::received(message)), flags);
+            *message = self.look_at(watched, Ok(std::mem::take(message)), flags)?;
         }
-        Ok(Message::received(message))
+        Ok(())
     }
 
     fn recv_any(&self, flags: i32) -> Result<Message> {
@@ -401,7 +487,7 @@ impl Socket {
 
     fn recv_frames(&self, flags: i32) -> Result<Vec<Message>> {
         let mut frames = Vec::new();
-        self.recv_into(&mut frames, flags)?;
+        self.recv_frames_into(&mut frames, flags)?;
         Ok(frames)
     }
 
@@ -418,7 +504,7 @@ impl Socket {
 
     /// As [`try_recv_multipart`](Self::try_recv_multipart), into a list that need not grow anew each time. For sockets of ours, on which
     /// no revocation is waiting.
-    pub(crate) fn try_recv_into(&self, frames: &mut FrameList) -> Result<()> {
+    pub(crate) fn try_recv_list(&self, frames: &mut FrameList) -> Result<()> {
         frames.recv(&self.raw, DONTWAIT)
     }
 
@@ -427,7 +513,7 @@ impl Socket {
         frames.send_more(at, &self.raw, SNDMORE)
     }
 
-    fn recv_into(&self, frames: &mut Vec<Message>, flags: i32) -> Result<()> {
+    fn recv_frames_into(&self, frames: &mut Vec<Message>, flags: i32) -> Result<()> {
         let mut frame = self.recv_frame(flags)?;
         while frame.more() {
             frames.push(frame);

@@ -5,6 +5,7 @@
 //! hands them to any number of readers, each with a bounded queue of its own.
 
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use zmq_sys_wrap::zmq;
 use super::{Socket, Watch};
 use crate::error::{Errno, Error, Result};
 use crate::fanout::{Closed, Fanout, Tap};
-use crate::ffi::{c_string, message::RawMessage, os, socket::RawSocket};
+use crate::ffi::{self, c_string, message::RawMessage, os, socket::RawSocket};
 
 /// Reads what happens to a socket's connections. Any number of monitors may read one socket.
 ///
@@ -58,6 +59,8 @@ pub struct MonitorEvent {
     pub kind: EventKind,
     /// The endpoint of *this* socket that it happened at, as bound or connected; it does not name the peer.
     pub endpoint: String,
+    /// The other end of the connection, where libzmq says it: with the feature `draft`, and a library built with that API.
+    pub peer: Option<String>,
 }
 
 /// What happened to a connection. Descriptors are those of this process, and may be closed and used anew by the time they are read.
@@ -111,6 +114,13 @@ pub enum EventKind {
     HandshakeFailedProtocol(ProtocolError),
     /// The authenticator refused: the status it answered, 300, 400 or 500.
     HandshakeFailedAuth(u16),
+    /// How many messages wait in a connection's queues, asked for by `Socket::report_pipes_stats` (draft API).
+    PipesStats {
+        /// To be sent.
+        outbound: u64,
+        /// To be received.
+        inbound: u64,
+    },
     /// What a later libzmq may report.
     Other {
         /// The event's number.
@@ -125,10 +135,52 @@ pub enum EventKind {
 pub struct ProtocolError(pub u32);
 
 impl ProtocolError {
-    /// The two peers have different mechanisms.
-    pub const MECHANISM_MISMATCH: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH);
+    /// What the peer sent is no ZMTP.
+    pub const ZMTP_UNSPECIFIED: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED);
+    /// A command came out of order.
+    pub const UNEXPECTED_COMMAND: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_UNEXPECTED_COMMAND);
+    /// Commands came in a wrong sequence.
+    pub const INVALID_SEQUENCE: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_SEQUENCE);
+    /// The key exchange failed.
+    pub const KEY_EXCHANGE: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_KEY_EXCHANGE);
+    /// A command is malformed.
+    pub const MALFORMED_COMMAND: Self =
+        Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED);
+    /// A MESSAGE command is malformed.
+    pub const MALFORMED_MESSAGE: Self =
+        Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_MESSAGE);
+    /// A HELLO command is malformed.
+    pub const MALFORMED_HELLO: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_HELLO);
+    /// An INITIATE command is malformed.
+    pub const MALFORMED_INITIATE: Self =
+        Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_INITIATE);
+    /// An ERROR command is malformed.
+    pub const MALFORMED_ERROR: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_ERROR);
+    /// A READY command is malformed.
+    pub const MALFORMED_READY: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_READY);
+    /// A WELCOME command is malformed.
+    pub const MALFORMED_WELCOME: Self =
+        Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_WELCOME);
+    /// The peer's metadata are malformed, or its socket type does not go with ours.
+    pub const INVALID_METADATA: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_METADATA);
     /// What was encrypted could not be opened: a wrong key.
     pub const CRYPTOGRAPHIC: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC);
+    /// The two peers have different mechanisms.
+    pub const MECHANISM_MISMATCH: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH);
+    /// The authenticator's answer is no ZAP reply.
+    pub const ZAP_UNSPECIFIED: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZAP_UNSPECIFIED);
+    /// The authenticator's answer has another number of frames.
+    pub const ZAP_MALFORMED_REPLY: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZAP_MALFORMED_REPLY);
+    /// The authenticator's answer is to another request.
+    pub const ZAP_BAD_REQUEST_ID: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZAP_BAD_REQUEST_ID);
+    /// The authenticator's answer is of another version of ZAP.
+    pub const ZAP_BAD_VERSION: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZAP_BAD_VERSION);
+    /// The authenticator answered a status that ZAP does not have.
+    pub const ZAP_INVALID_STATUS_CODE: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZAP_INVALID_STATUS_CODE);
+    /// The authenticator's metadata are malformed.
+    pub const ZAP_INVALID_METADATA: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_ZAP_INVALID_METADATA);
+    /// The peer speaks no WebSocket.
+    pub const WS_UNSPECIFIED: Self = Self(zmq::ZMQ_PROTOCOL_ERROR_WS_UNSPECIFIED);
 }
 
 impl std::fmt::Display for ProtocolError {
@@ -157,9 +209,47 @@ impl MonitorEvent {
         let (event, value) = head.split_first_chunk()?;
         let event = u16::from_ne_bytes(*event);
         let value = u32::from_ne_bytes(value.try_into().ok()?);
+        Some(Self {
+            kind: EventKind::of(event, value),
+            endpoint: String::from_utf8_lossy(endpoint).into_owned(),
+            peer: None,
+        })
+    }
+
+    /// From the frames of a report of the second version: event, number of values, values, this end, the other end.
+    #[cfg(feature = "draft")]
+    fn parse_versioned(frames: &[RawMessage]) -> Option<Self> {
+        let (event, frames) = frames.split_first()?;
+        let (_, frames) = frames.split_first()?;
+        let (peer, frames) = frames.split_last()?;
+        let (endpoint, values) = frames.split_last()?;
+        let number = |frame: &RawMessage| Some(u64::from_ne_bytes(frame.bytes().try_into().ok()?));
+        let text = |frame: &RawMessage| String::from_utf8_lossy(frame.bytes()).into_owned();
+        let event = number(event)?;
+        let kind = match (event, values) {
+            (STATS, [outbound, inbound, ..]) => EventKind::PipesStats {
+                outbound: number(outbound)?,
+                inbound: number(inbound)?,
+            },
+            (_, [value, ..]) => EventKind::of(event.try_into().unwrap_or(0), number(value)? as u32),
+            (_, []) => EventKind::of(event.try_into().unwrap_or(0), 0),
+        };
+        Some(Self {
+            kind,
+            endpoint: text(endpoint),
+            peer: Some(text(peer)).filter(|peer| !peer.is_empty()),
+        })
+    }
+}
+
+#[cfg(feature = "draft")]
+const STATS: u64 = zmq::ZMQ_EVENT_PIPES_STATS as u64;
+
+impl EventKind {
+    fn of(event: u16, value: u32) -> Self {
         let fd = value as i32;
         let errno = Errno(value as i32);
-        let kind = match u32::from(event) {
+        match u32::from(event) {
             zmq::ZMQ_EVENT_CONNECTED => EventKind::Connected { fd },
             zmq::ZMQ_EVENT_CONNECT_DELAYED => EventKind::ConnectDelayed,
             zmq::ZMQ_EVENT_CONNECT_RETRIED => EventKind::ConnectRetried {
@@ -181,11 +271,7 @@ impl MonitorEvent {
                 EventKind::HandshakeFailedAuth(value.try_into().unwrap_or(u16::MAX))
             }
             _ => EventKind::Other { event, value },
-        };
-        Some(Self {
-            kind,
-            endpoint: String::from_utf8_lossy(endpoint).into_owned(),
-        })
+        }
     }
 }
 
@@ -235,6 +321,7 @@ impl Hub {
                     call: "zmq_bind",
                     on: "".into(),
                     errno,
+                    cure: ffi::cure("zmq_bind", errno),
                 });
             }
         }
@@ -263,8 +350,8 @@ impl Running {
             let readers = readers.clone();
             let watch = socket.watched.as_ref().map(|w| w.watch.clone());
             move || {
-                if let Ok(reports) = started.recv() {
-                    read(&reports, &readers, watch.as_deref());
+                if let Ok((reports, version)) = started.recv() {
+                    read(&reports, version, &readers, watch.as_deref());
                 }
                 readers.close();
             }
@@ -279,25 +366,49 @@ impl Running {
         let reports = RawSocket::open(socket.context.raw(), zmq::ZMQ_PAIR as i32)?;
         reports.set(zmq::ZMQ_RCVHWM as i32, &0i32.to_ne_bytes())?;
         reports.connect(&endpoint)?;
-        socket.raw.monitor(Some(&endpoint))?;
-        let _ = start.send(reports);
+        let version = start_reports(&socket.raw, &endpoint)?;
+        let _ = start.send((reports, version));
         Ok(Self { readers, thread })
     }
 }
 
+/// The form of libzmq's reports.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    #[cfg(feature = "draft")]
+    Two,
+}
+
+/// Has libzmq report in the newest form it has.
+fn start_reports(socket: &RawSocket, endpoint: &CStr) -> Result<Version> {
+    #[cfg(feature = "draft")]
+    if socket.monitor_versioned(endpoint)? {
+        return Ok(Version::Two);
+    }
+    socket.monitor(Some(endpoint))?;
+    Ok(Version::One)
+}
+
 /// Hands reports to the watch and the readers until they end with the socket or the context.
-fn read(reports: &RawSocket, readers: &Fanout<MonitorEvent>, watch: Option<&dyn Watch>) {
-    loop {
-        let (Ok(head), Ok(endpoint)) = (receive(reports), receive(reports)) else {
-            return;
-        };
-        if head
-            .bytes()
-            .starts_with(&(zmq::ZMQ_EVENT_MONITOR_STOPPED as u16).to_ne_bytes())
-        {
+fn read(
+    reports: &RawSocket,
+    version: Version,
+    readers: &Fanout<MonitorEvent>,
+    watch: Option<&dyn Watch>,
+) {
+    while let Ok(frames) = receive(reports) {
+        let head = frames.first().map_or(&[][..], RawMessage::bytes);
+        if head.starts_with(&stopped(version)) {
             return;
         }
-        if let Some(event) = MonitorEvent::parse(head.bytes(), endpoint.bytes()) {
+        let event = match (version, frames.as_slice()) {
+            (Version::One, [head, endpoint]) => MonitorEvent::parse(head.bytes(), endpoint.bytes()),
+            (Version::One, _) => None,
+            #[cfg(feature = "draft")]
+            (Version::Two, frames) => MonitorEvent::parse_versioned(frames),
+        };
+        if let Some(event) = event {
             if let Some(watch) = watch {
                 watch.observe(&event);
             }
@@ -306,10 +417,28 @@ fn read(reports: &RawSocket, readers: &Fanout<MonitorEvent>, watch: Option<&dyn 
     }
 }
 
-fn receive(reports: &RawSocket) -> Result<RawMessage> {
-    let mut frame = RawMessage::new(reports.api());
-    reports.recv(&mut frame, 0)?;
-    Ok(frame)
+/// How the last report starts.
+fn stopped(version: Version) -> Vec<u8> {
+    let event = zmq::ZMQ_EVENT_MONITOR_STOPPED;
+    match version {
+        Version::One => (event as u16).to_ne_bytes().to_vec(),
+        #[cfg(feature = "draft")]
+        Version::Two => u64::from(event).to_ne_bytes().to_vec(),
+    }
+}
+
+/// The frames of the next report.
+fn receive(reports: &RawSocket) -> Result<Vec<RawMessage>> {
+    let mut frames = Vec::new();
+    loop {
+        let mut frame = RawMessage::new(reports.api());
+        reports.recv(&mut frame, 0)?;
+        let more = frame.more();
+        frames.push(frame);
+        if !more {
+            return Ok(frames);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +466,22 @@ mod tests {
                 value: 7
             }
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_event_with_any_value_is_reported_and_shown(event: u16, value: u32, at: Vec<u8>) {
+            let head = [event.to_ne_bytes().as_slice(), &value.to_ne_bytes()].concat();
+            let shown = format!("{:?}", MonitorEvent::parse(&head, &at).unwrap());
+            assert!(!shown.is_empty());
+            assert!(!ProtocolError(value).to_string().is_empty());
+        }
+
+        #[test]
+        fn any_error_number_is_shown(errno: i32) {
+            assert!(!Errno(errno).to_string().is_empty());
+            assert!(format!("{:?}", Errno(errno)).contains(&errno.to_string()));
+        }
     }
 
     #[test]

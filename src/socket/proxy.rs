@@ -15,13 +15,7 @@ use crate::ffi;
 /// Source: `zmq_proxy(3)`.
 #[doc(alias = "zmq_proxy")]
 pub fn proxy(frontend: &Socket, backend: &Socket, capture: Option<&Socket>) -> Result<()> {
-    let same = |socket: &Socket| std::ptr::eq(socket.raw.api(), frontend.raw.api());
-    if !same(backend) || !capture.is_none_or(same) {
-        return Err(Error::InvalidOption {
-            name: "proxy",
-            reason: "its sockets are of different libraries".into(),
-        });
-    }
+    same_library(frontend, backend, capture)?;
     match ffi::poll::proxy(
         &frontend.raw,
         &backend.raw,
@@ -30,4 +24,21 @@ pub fn proxy(frontend: &Socket, backend: &Socket, capture: Option<&Socket>) -> R
         Error::Terminated => Ok(()),
         error => Err(error),
     }
+}
+
+/// # Errors
+/// [`Error::InvalidOption`] for sockets of different libraries.
+pub(super) fn same_library(
+    frontend: &Socket,
+    backend: &Socket,
+    capture: Option<&Socket>,
+) -> Result<()> {
+    let same = |socket: &Socket| std::ptr::eq(socket.raw.api(), frontend.raw.api());
+    if same(backend) && capture.is_none_or(same) {
+        return Ok(());
+    }
+    Err(Error::InvalidOption {
+        name: "proxy",
+        reason: "its sockets are of different libraries".into(),
+    })
 }

@@ -9,10 +9,13 @@
 
 mod abuse;
 mod authenticator;
+mod bad_input;
 mod common;
 mod config;
 mod czmq_scenarios;
 mod deployment;
+#[cfg(feature = "draft")]
+mod draft;
 mod examples;
 mod gssapi;
 mod handshake;
@@ -25,6 +28,7 @@ mod limits;
 mod meanwhile;
 mod mechanism;
 mod monitor;
+mod multipart;
 mod observe;
 mod options;
 mod os;
@@ -42,5 +46,8 @@ mod shortage;
 mod shutdown;
 mod signing;
 mod socket;
+mod steerable;
 mod store;
+mod timers;
+mod typed;
 mod zap;

@@ -102,6 +102,11 @@ fn what_can_only_be_read_is_read() {
         assert_eq!(socket.get(options::EVENTS).unwrap(), 0);
         assert!(socket.get(options::FD).unwrap() >= 0);
         assert!(!socket.get(options::RCV_MORE).unwrap());
+        assert!(!socket.get(options::THREAD_SAFE).unwrap());
+        assert_eq!(
+            socket.get(options::TYPE).unwrap(),
+            SocketType::Dealer as i32
+        );
         assert_eq!(socket.get(options::LAST_ENDPOINT).unwrap(), "");
     });
 }
@@ -172,8 +177,13 @@ fn options_of_a_context_are_read_back_and_checked() {
             .set(options::BLOCKY, false)
             .set(options::ZERO_COPY_RECV, false)
             .set(options::THREAD_NAME_PREFIX, 12)
+            .set(options::THREAD_SCHED_POLICY, 0)
+            .set(options::THREAD_PRIORITY, 0)
+            .set(options::THREAD_AFFINITY_CPU_ADD, 1)
+            .set(options::THREAD_AFFINITY_CPU_REMOVE, 1)
             .build()
             .unwrap();
+        assert_eq!(context.get(options::THREAD_SCHED_POLICY).unwrap(), 0);
         assert_eq!(context.get(options::IO_THREADS).unwrap(), 2);
         assert_eq!(context.get(options::MAX_SOCKETS).unwrap(), 3);
         assert_eq!(context.get(options::CTX_MAX_MSG_SIZE).unwrap(), 1000);
@@ -190,6 +200,14 @@ fn options_of_a_context_are_read_back_and_checked() {
             one_more.to_string().starts_with("zmq_socket: "),
             "{one_more}"
         );
+
+        // These can change later, for sockets made from then on.
+        context.set(options::IPV6_BY_DEFAULT, false).unwrap();
+        context.set(options::BLOCKY, true).unwrap();
+        context.set(options::CTX_MAX_MSG_SIZE, 2000).unwrap();
+        assert!(!context.get(options::IPV6_BY_DEFAULT).unwrap());
+        assert!(context.get(options::BLOCKY).unwrap());
+        assert_eq!(context.get(options::CTX_MAX_MSG_SIZE).unwrap(), 2000);
 
         let error = Context::builder()
             .set(options::IO_THREADS, -1)

@@ -105,7 +105,7 @@ fn pushed_messages_arrive_in_order_over_every_transport() {
         for transport in TRANSPORTS {
             let (pull, push) = connected(&context, transport, (SocketType::Pull, SocketType::Push));
             for i in 0..100u32 {
-                push.send(&i.to_be_bytes()).unwrap();
+                push.send(i.to_be_bytes()).unwrap();
             }
             for i in 0..100u32 {
                 assert_eq!(pull.recv().unwrap(), i.to_be_bytes());

@@ -187,7 +187,7 @@ fn what_was_sent_leaves_after_a_quick_end() {
         push.set(options::LINGER, Some(SOON)).unwrap();
         push.connect(&at).unwrap();
         for i in 0..500u32 {
-            push.send(&i.to_be_bytes()).unwrap();
+            push.send(i.to_be_bytes()).unwrap();
         }
         drop((push, sending));
         for i in 0..500u32 {

@@ -19,16 +19,17 @@ pub struct Built {
 }
 
 /// Compiles libzmq with CURVE over the static libsodium in `sodium_lib`, and prints the link lines of both, and of the
-/// C++ runtime, for cargo. For build scripts only: it reads `OUT_DIR` and `TARGET`.
+/// C++ runtime, for cargo. `draft`: with its draft API. For build scripts only: it reads `OUT_DIR` and `TARGET`.
 ///
 /// # Errors
 /// A sentence, where `OUT_DIR` is not set or cannot be written, or the header made has no version. A compiler that
 /// fails ends the process: the source package does so.
-pub fn build(sodium_lib: &Path, sodium_include: &Path) -> Result<Built, String> {
+pub fn build(sodium_lib: &Path, sodium_include: &Path, draft: bool) -> Result<Built, String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let staged = stage(&out.join("staged"), sodium_include)
         .map_err(|error| format!("writing headers below {}: {error}", out.display()))?;
     zeromq_src::Build::new()
+        .enable_draft(draft)
         .with_libsodium(Some(zeromq_src::LibLocation::new(sodium_lib, staged)))
         .build();
 

@@ -8,29 +8,106 @@ use core::ffi::{c_char, c_int, c_long, c_void};
 use crate::zmq::{zmq_free_fn, zmq_msg_t, zmq_pollitem_t, zmq_timer_fn};
 
 macro_rules! api {
-    ($($(#[$doc:meta])* $name:ident: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
+    (
+        $($(#[$doc:meta])* $name:ident: fn($($arg:ty),*) $(-> $ret:ty)?;)*
+        => $($draft:ident = $symbol:ident: fn($($darg:ty),*) -> $dret:ty;)*
+    ) => {
         /// The functions of one libzmq (4.3.0 or later), named as in `zmq.h` without the prefix `zmq_`.
         ///
         /// The layout is C's: a host fills the table in its own translation unit. `size` comes first, so that a
         /// table made for an older layout is recognised; new entries are only ever added at the end, as `Option`.
-        /// Every entry below is in all libzmq since 4.3.0. The man page of each is its contract.
+        /// Every other entry is in all libzmq since 4.3.0. The man page of each is its contract.
         #[repr(C)]
         #[derive(Debug, Clone, Copy)]
         pub struct Api {
             /// Size of the table in bytes, as its maker knows it.
             pub size: usize,
             $($(#[$doc])* #[allow(missing_docs)] pub $name: unsafe extern "C" fn($($arg),*) $(-> $ret)?,)*
+            $(
+                /// Draft: `None` where the library was built without its draft API.
+                pub $draft: Option<unsafe extern "C" fn($($darg),*) -> $dret>,
+            )*
         }
 
         impl Api {
-            /// The libzmq this program is linked with.
+            /// The libzmq this program is linked with. Its draft functions are in the table with the feature `draft`.
             #[cfg(feature = "linked")]
             pub fn linked() -> &'static Api {
                 static LINKED: Api = Api {
                     size: size_of::<Api>(),
                     $($name: linked::$name,)*
+                    $($draft: None,)*
                 };
+                #[cfg(feature = "draft")]
+                return {
+                    static DRAFT: std::sync::OnceLock<Api> = std::sync::OnceLock::new();
+                    DRAFT.get_or_init(|| draft::complete(LINKED))
+                };
+                #[cfg(not(feature = "draft"))]
                 &LINKED
+            }
+        }
+
+        /// The draft functions of the embedded library, which was built with them.
+        #[cfg(all(feature = "linked", feature = "draft", embedded))]
+        mod draft {
+            use super::*;
+
+            unsafe extern "C" {
+                $(fn $symbol($(_: $darg),*) -> $dret;)*
+            }
+
+            pub(super) fn complete(mut api: Api) -> Api {
+                $(api.$draft = Some($symbol);)*
+                api
+            }
+        }
+
+        /// The draft functions of the system's library, looked up: it may be another one at run time than at the build.
+        #[cfg(all(feature = "linked", feature = "draft", not(embedded)))]
+        mod draft {
+            use core::ffi::CStr;
+
+            use super::*;
+
+            pub(super) fn complete(mut api: Api) -> Api {
+                $(
+                    let name = concat!(stringify!($symbol), "\0");
+                    if let Some(found) = CStr::from_bytes_with_nul(name.as_bytes()).ok().and_then(find) {
+                        // SAFETY: a function of libzmq's by this name has this signature.
+                        let function = unsafe {
+                            core::mem::transmute::<*mut c_void, unsafe extern "C" fn($($darg),*) -> $dret>(found)
+                        };
+                        api.$draft = Some(function);
+                    }
+                )*
+                api
+            }
+
+            /// A function of the libzmq that we are linked with: of another copy in this process it would be worse than none.
+            fn find(name: &CStr) -> Option<*mut c_void> {
+                // One that nobody takes the address of: else a program that was not built position-independent would answer its own.
+                let anchor = library_of(look_up(c"zmq_ctx_destroy"))?;
+                let found = look_up(name);
+                (library_of(found)? == anchor).then_some(found)
+            }
+
+            fn look_up(name: &CStr) -> *mut c_void {
+                // SAFETY: dlsym reads a C string.
+                unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+            }
+
+            /// Where the library that holds this address was loaded.
+            fn library_of(address: *mut c_void) -> Option<*mut c_void> {
+                if address.is_null() {
+                    return None;
+                }
+                let mut about = core::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+                // SAFETY: dladdr takes any address, and writes to a valid pointer.
+                let known = unsafe { libc::dladdr(address, about.as_mut_ptr()) };
+                // SAFETY: all zeros is a valid value, and dladdr has written a better one where it knows the address.
+                let about = unsafe { about.assume_init() };
+                (known != 0).then_some(about.dli_fbase)
             }
         }
     };
@@ -82,6 +159,19 @@ api! {
     timers_reset: fn(*mut c_void, c_int) -> c_int;
     timers_timeout: fn(*mut c_void) -> c_long;
     timers_execute: fn(*mut c_void) -> c_int;
+    =>
+    ctx_set_ext = zmq_ctx_set_ext: fn(*mut c_void, c_int, *const c_void, usize) -> c_int;
+    ctx_get_ext = zmq_ctx_get_ext: fn(*mut c_void, c_int, *mut c_void, *mut usize) -> c_int;
+    join = zmq_join: fn(*mut c_void, *const c_char) -> c_int;
+    leave = zmq_leave: fn(*mut c_void, *const c_char) -> c_int;
+    connect_peer = zmq_connect_peer: fn(*mut c_void, *const c_char) -> u32;
+    msg_set_routing_id = zmq_msg_set_routing_id: fn(*mut zmq_msg_t, u32) -> c_int;
+    msg_routing_id = zmq_msg_routing_id: fn(*mut zmq_msg_t) -> u32;
+    msg_set_group = zmq_msg_set_group: fn(*mut zmq_msg_t, *const c_char) -> c_int;
+    msg_group = zmq_msg_group: fn(*mut zmq_msg_t) -> *const c_char;
+    socket_get_peer_state = zmq_socket_get_peer_state: fn(*mut c_void, *const c_void, usize) -> c_int;
+    socket_monitor_versioned = zmq_socket_monitor_versioned: fn(*mut c_void, *const c_char, u64, c_int, c_int) -> c_int;
+    socket_monitor_pipes_stats = zmq_socket_monitor_pipes_stats: fn(*mut c_void) -> c_int;
 }
 
 /// The linked functions under the table's names.

@@ -11,15 +11,13 @@ pub use api::Api;
 /// Whether this build made libzmq and libsodium itself; else they are the system's.
 pub const VENDORED: bool = cfg!(embedded);
 
-/// Declarations of `zmq.h`, and the constants its stable part hides.
+/// Declarations of `zmq.h`, and the constants its stable part hides (two of which every stock build since 4.3.0 takes:
+/// `ZMQ_ZAP_ENFORCE_DOMAIN` and `ZMQ_ZERO_COPY_RECV`).
 #[allow(missing_docs, non_camel_case_types, non_upper_case_globals, dead_code)]
 pub mod zmq {
     include!("bindings/zmq.rs");
 
-    /// `ZMQ_ZAP_ENFORCE_DOMAIN`: declared as draft in `zmq.h`, yet accepted by every stock build since 4.3.0.
-    pub const ZMQ_ZAP_ENFORCE_DOMAIN: u32 = 93;
-    /// `ZMQ_ZERO_COPY_RECV`, a context option: likewise.
-    pub const ZMQ_ZERO_COPY_RECV: u32 = 10;
+    include!("bindings/draft.rs");
 }
 
 /// Declarations of `sodium.h`.

@@ -1,0 +1,274 @@
+//! libzmq's draft API: it works where the library has it, and is `Unsupported` where not. `ci/check.sh vendored` runs the first, with the
+//! embedded library; the system's is usually a stable one.
+
+use std::time::Duration;
+
+use ironhouse::Error;
+use ironhouse::build_info::{Origin, origin};
+use ironhouse::socket::{
+    Capability, Client, Context, Dish, EventKind, Interest, Message, Monitor, Peer, Poller, Radio,
+    Server, SocketType, options,
+};
+
+use crate::common::{SOON, endpoint, within};
+
+const KINDS: [SocketType; 9] = [
+    SocketType::Server,
+    SocketType::Client,
+    SocketType::Radio,
+    SocketType::Dish,
+    SocketType::Gather,
+    SocketType::Scatter,
+    SocketType::Dgram,
+    SocketType::Peer,
+    SocketType::Channel,
+];
+
+#[track_caller]
+fn lacks<T>(result: ironhouse::Result<T>) {
+    let error = result.map(drop).unwrap_err();
+    let draft = matches!(error, Error::Unsupported(Capability::Draft));
+    assert!(draft && error.to_string().contains("draft API"), "{error}");
+}
+
+/// A context, where the library has the draft API.
+fn drafted() -> Option<Context> {
+    let context = Context::new().unwrap();
+    let has = context.has(Capability::Draft);
+    // Ours is built with it, so that the tests below do run somewhere.
+    assert!(has || origin() == Origin::System);
+    has.then_some(context)
+}
+
+#[test]
+fn a_stable_library_says_of_each_thing_that_it_lacks_it() {
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        if context.has(Capability::Draft) {
+            return;
+        }
+        for kind in KINDS {
+            lacks(context.socket(kind).open());
+        }
+        lacks(context.typed::<Dish>().open());
+        lacks(Context::builder().thread_name("x").build());
+        let router = context.socket(SocketType::Router).open().unwrap();
+        lacks(router.join("group"));
+        lacks(router.leave("group"));
+        lacks(router.connect_peer("tcp://127.0.0.1:1"));
+        lacks(router.peer_is_writable(b"x"));
+        let monitor = Monitor::attach(&router).unwrap();
+        lacks(router.report_pipes_stats());
+        drop(monitor);
+        lacks(Message::from("x").with_routing_id(1));
+        lacks(Message::from("x").with_group("x"));
+        assert_eq!(Message::from("x").routing_id(), None);
+        assert_eq!(Message::from("x").group(), None);
+        lacks(router.set(options::ROUTER_NOTIFY, 3));
+        lacks(router.set(options::HELLO_MSG, b"x".to_vec()));
+        lacks(router.set(options::PRIORITY, 1));
+        lacks(router.get(options::TOPICS_COUNT));
+        lacks(router.set(options::IN_BATCH_SIZE, 1));
+        lacks(router.set(options::NORM_MODE, 1));
+        lacks(router.set(options::WSS_HOSTNAME, "x".to_owned()));
+    });
+}
+
+#[test]
+fn a_server_answers_by_routing_id() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        for transport in ["tcp", "inproc"] {
+            let server = context.typed::<Server>().open().unwrap();
+            let at = server.bind(&endpoint(transport)).unwrap();
+            let client = context.typed::<Client>().open().unwrap();
+            client.connect(&at).unwrap();
+            client.send("question").unwrap();
+            let mut poller = Poller::new();
+            let token = poller.add(server.as_ref(), Interest::READABLE);
+            assert!(poller.wait(Some(SOON)).unwrap().readable(token));
+            drop(poller);
+            let question = server.recv().unwrap();
+            assert_eq!(question, "question");
+            let id = question.routing_id().unwrap();
+            let answer = Message::from(vec![7; 5000]).with_routing_id(id).unwrap();
+            server.send(answer).unwrap();
+            assert_eq!(client.recv().unwrap(), [7; 5000]);
+            let text = client.send_multipart(["a", "b"]).unwrap_err().to_string();
+            assert!(text.contains("one frame only"), "{text}");
+            let nobody = Message::from("x")
+                .with_routing_id(id.wrapping_add(77))
+                .unwrap();
+            let text = server.send(nobody).unwrap_err().to_string();
+            assert!(text.contains("routing id"), "{text}");
+            assert!(Message::from("x").with_routing_id(0).is_err());
+        }
+    });
+}
+
+#[test]
+fn a_dish_receives_the_groups_it_joined() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let radio = context.typed::<Radio>().open().unwrap();
+        let at = radio.bind(&endpoint("inproc")).unwrap();
+        let dish = context.typed::<Dish>().open().unwrap();
+        dish.as_ref().join("weather").unwrap();
+        let text = dish.as_ref().join("weather").unwrap_err().to_string();
+        assert!(
+            text.starts_with("zmq_join(weather): ") && text.contains("already"),
+            "{text}"
+        );
+        assert!(dish.as_ref().join(&"x".repeat(256)).is_err());
+        assert!(
+            dish.as_ref()
+                .join("a\0b")
+                .unwrap_err()
+                .to_string()
+                .contains("NUL")
+        );
+        dish.connect(&at).unwrap();
+        for (group, text) in [("sports", "1:0"), ("weather", "rain")] {
+            radio
+                .send(Message::from(text).with_group(group).unwrap())
+                .unwrap();
+        }
+        let received = dish.recv().unwrap();
+        assert_eq!(
+            (received.as_str(), received.group()),
+            (Some("rain"), Some("weather"))
+        );
+        dish.as_ref().leave("weather").unwrap();
+        assert!(dish.as_ref().leave("weather").is_err());
+    });
+}
+
+#[test]
+fn the_other_types_pass_messages() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let open = |kind| context.socket(kind).open().unwrap();
+        for (binds, connects) in [
+            (SocketType::Gather, SocketType::Scatter),
+            (SocketType::Channel, SocketType::Channel),
+        ] {
+            let (receiver, sender) = (open(binds), open(connects));
+            sender
+                .connect(&receiver.bind(&endpoint("inproc")).unwrap())
+                .unwrap();
+            sender.send("x").unwrap();
+            assert_eq!(receiver.recv().unwrap(), "x");
+        }
+        let (one, other) = (
+            context.typed::<Peer>().open().unwrap(),
+            open(SocketType::Peer),
+        );
+        let at = other.bind(&endpoint("inproc")).unwrap();
+        let id = one.as_ref().connect_peer(&at).unwrap();
+        one.send(Message::from("hello").with_routing_id(id).unwrap())
+            .unwrap();
+        let hello = other.recv().unwrap();
+        let back = hello.routing_id().unwrap();
+        other
+            .send(Message::from("back").with_routing_id(back).unwrap())
+            .unwrap();
+        assert_eq!(one.recv().unwrap(), "back");
+        drop(open(SocketType::Dgram));
+    });
+}
+
+#[test]
+fn a_monitor_names_the_peer_and_counts_what_waits() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let pull = context.socket(SocketType::Pull).open().unwrap();
+        assert!(pull.report_pipes_stats().is_err(), "without a monitor");
+        let monitor = Monitor::attach(&pull).unwrap();
+        let at = pull.bind(&endpoint("tcp")).unwrap();
+        let push = context.socket(SocketType::Push).open().unwrap();
+        push.connect(&at).unwrap();
+        push.send("x").unwrap();
+        pull.recv().unwrap();
+        loop {
+            let event = monitor.next(None).unwrap().unwrap();
+            if event.kind == EventKind::HandshakeSucceeded {
+                assert_eq!(event.endpoint, at);
+                assert!(event.peer.unwrap().starts_with("tcp://127.0.0.1:"));
+                break;
+            }
+        }
+        push.send("y").unwrap();
+        let mut poller = Poller::new();
+        poller.add(&pull, Interest::READABLE);
+        assert!(!poller.wait(Some(SOON)).unwrap().is_empty());
+        loop {
+            pull.report_pipes_stats().unwrap();
+            pull.get(options::EVENTS).unwrap(); // the answer passes through the socket
+            let event = monitor.next(Some(Duration::from_millis(5))).unwrap();
+            let kind = event.map(|event| event.kind);
+            if matches!(kind, Some(EventKind::PipesStats { inbound: 1, .. })) {
+                break;
+            }
+        }
+        drop(pull);
+        while monitor.next(None).is_ok() {}
+    });
+}
+
+#[test]
+fn draft_options_are_taken_and_read_back() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let context = {
+            drop(context);
+            Context::builder().thread_name("draft").build().unwrap()
+        };
+        let router = context.socket(SocketType::Router).open().unwrap();
+        router.set(options::ROUTER_NOTIFY, 3).unwrap();
+        assert_eq!(router.get(options::ROUTER_NOTIFY).unwrap(), 3);
+        router.set(options::HELLO_MSG, b"hello".to_vec()).unwrap();
+        router
+            .set(options::DISCONNECT_MSG, b"bye".to_vec())
+            .unwrap();
+        router
+            .set(options::METADATA, "X-room:7".to_owned())
+            .unwrap();
+        router.set(options::RECONNECT_STOP, 1).unwrap();
+        router.set(options::IN_BATCH_SIZE, 4096).unwrap();
+        assert_eq!(router.get(options::IN_BATCH_SIZE).unwrap(), 4096);
+        router.set(options::OUT_BATCH_SIZE, 4096).unwrap();
+        router.set(options::MULTICAST_LOOP, false).unwrap();
+        router
+            .set(options::SOCKS_USERNAME, "ada".to_owned())
+            .unwrap();
+        let refused = router
+            .set(options::METADATA, "no colon".to_owned())
+            .unwrap_err();
+        assert!(refused.to_string().contains("X-name:value"), "{refused}");
+        let wss = router
+            .set(options::WSS_HOSTNAME, "x".to_owned())
+            .unwrap_err();
+        assert!(matches!(wss, Error::Unsupported(Capability::Wss)), "{wss}");
+
+        let dealer = context.socket(SocketType::Dealer).open().unwrap();
+        dealer
+            .connect(&router.bind(&endpoint("tcp")).unwrap())
+            .unwrap();
+        assert_eq!(dealer.recv().unwrap(), "hello");
+        dealer.send("x").unwrap();
+        let message = loop {
+            let message = router.recv_multipart().unwrap();
+            if message[1] == "x" {
+                break message;
+            }
+        };
+        assert_eq!(message[1].property("Socket-Type"), Some("DEALER"));
+        assert!(router.peer_is_writable(&message[0]).unwrap());
+        assert!(router.peer_is_writable(b"nobody").is_err());
+        if context.has(Capability::Since(4, 3, 5)) {
+            let sub = context.socket(SocketType::Sub).open().unwrap();
+            sub.subscribe("a").unwrap();
+            assert_eq!(sub.get(options::TOPICS_COUNT).unwrap(), 1);
+        }
+    });
+}

@@ -1,0 +1,6 @@
+use ironhouse::Context;
+use ironhouse::socket::Sub;
+
+fn main() {
+    Context::new().unwrap().typed::<Sub>().open().unwrap();
+}
