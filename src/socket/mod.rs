@@ -8,9 +8,12 @@ mod handshake;
 mod message;
 mod monitor;
 pub mod options;
+mod pollable;
 mod poller;
 pub(crate) mod probe;
 mod proxy;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod watch;
 
 use std::ffi::c_void;
@@ -18,6 +21,8 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::AsyncSocket;
 pub use builder::{Mechanism, SocketBuilder};
 pub(crate) use builder::{Secured, sealed};
 #[cfg(feature = "linked")]
@@ -30,6 +35,7 @@ pub use handshake::{HandshakeEvent, HandshakeOutcome, HandshakeProblem, Handshak
 pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
 pub use options::{ContextOption, SocketOption};
+pub use pollable::PollableSocket;
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
 pub(crate) use watch::Watch;

@@ -42,4 +42,6 @@ mod shutdown;
 mod signing;
 mod socket;
 mod store;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod zap;
