@@ -162,7 +162,7 @@ impl Bell {
 
 impl<T> Tap<T> {
     /// The next event; where there is none, the task is woken when there may be one.
-    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
         let mut asked = false;
         loop {
             // In this order: what was reported before the end is in the queue by then.
@@ -296,7 +296,7 @@ mod tests {
         let waker = task::Waker::from(woken.clone());
         let mut cx = Context::from_waker(&waker);
         let fanout = Fanout::new();
-        let tap = fanout.tap();
+        let mut tap = fanout.tap();
         assert_eq!(tap.poll_next(&mut cx), Poll::Pending);
         fanout.emit(|| 1);
         fanout.emit(|| 2);
@@ -313,7 +313,7 @@ mod tests {
         drop(held);
         assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Err(Closed)));
         assert_eq!(fanout.tap().poll_next(&mut cx), Poll::Ready(Err(Closed)));
-        let tap = Fanout::<u8>::new().tap();
+        let mut tap = Fanout::<u8>::new().tap();
         assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Err(Closed)));
         assert_eq!(woken.0.load(Ordering::Relaxed), 2);
     }

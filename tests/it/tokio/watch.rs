@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use ironhouse::Error;
-use ironhouse::security::{CertificateStore, CurveClient, RevocationScope, SecretCertificate};
+use ironhouse::security::{
+    AuditEvent, CertificateStore, CurveClient, RevocationScope, SecretCertificate,
+};
 use ironhouse::socket::{
     AsyncSocket, Context, EventKind, HandshakeOutcome, HandshakeProblem, HandshakeWatch, Message,
     Monitor, SocketType,
@@ -77,13 +79,22 @@ fn a_connection_is_awaited_until_it_is_secured() {
 fn a_connection_that_fails_says_why() {
     on_each(|_| async move {
         let server = Server::with(RevocationScope::Exact, CertificateStore::in_memory());
-        let (_pull, endpoint) = server.open(SocketType::Pull, "tcp");
+        let (pull, endpoint) = server.open(SocketType::Pull, "tcp");
         let stranger = SecretCertificate::generate().unwrap();
         let key = *server.certificate.public_key();
         let secured = || {
             let socket = server.context.socket(SocketType::Push);
             socket.secure(CurveClient::new(&stranger, key))
         };
+        let mut events = server.authenticator.events();
+        let told = tokio::spawn(async move {
+            loop {
+                match events.next_event().await {
+                    Some(AuditEvent::Decision(decision)) => return (decision, events),
+                    other => assert!(other.is_some()),
+                }
+            }
+        });
         let refused = secured().connect_checked_async(&endpoint, SOON / 2).await;
         match refused.unwrap_err() {
             Error::Handshake { problem, .. } => {
@@ -91,6 +102,8 @@ fn a_connection_that_fails_says_why() {
             }
             other => panic!("{other}"),
         }
+        let (decision, mut events) = told.await.unwrap();
+        assert_eq!(decision.verdict(), "refused");
         // Without a mechanism, by the watch.
         let open = server.context.socket(SocketType::Push).open().unwrap();
         let mut watch = HandshakeWatch::attach(&open).unwrap();
@@ -122,6 +135,8 @@ fn a_connection_that_fails_says_why() {
             ),
             other => panic!("{other}"),
         }
+        drop((server, pull));
+        while events.next_event().await.is_some() {}
     });
 }
 
