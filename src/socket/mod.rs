@@ -11,11 +11,14 @@ mod message;
 mod monitor;
 mod multipart;
 pub mod options;
+mod pollable;
 mod poller;
 pub(crate) mod probe;
 mod proxy;
 mod steerable;
 mod timers;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod typed;
 mod watch;
 
@@ -24,6 +27,8 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::AsyncSocket;
 pub use builder::{Mechanism, SocketBuilder};
 pub(crate) use builder::{Secured, sealed};
 #[cfg(feature = "linked")]
@@ -37,6 +42,7 @@ pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
 pub use multipart::{Frames, Tuple};
 pub use options::{ContextOption, SocketOption};
+pub use pollable::PollableSocket;
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
 pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};

@@ -13,6 +13,8 @@ mod diagnose;
 mod grasslands;
 #[path = "../../examples/ironhouse.rs"]
 mod ironhouse;
+#[path = "../../examples/smol.rs"]
+mod smol;
 #[path = "../../examples/stonehouse.rs"]
 mod stonehouse;
 #[path = "../../examples/strawhouse.rs"]
@@ -32,6 +34,11 @@ fn the_five_patterns_do_what_they_say() {
     for pattern in patterns {
         within(SOON, pattern).unwrap();
     }
+}
+
+#[test]
+fn a_socket_is_awaited_on_another_runtime_by_its_descriptor() {
+    within(SOON, smol::main).unwrap();
 }
 
 #[test]

@@ -49,5 +49,7 @@ mod socket;
 mod steerable;
 mod store;
 mod timers;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod typed;
 mod zap;
