@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::audit::Timed;
+use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
 use super::json::{Seconds, event_line, lost_line};
 use crate::error::{Error, Result};
@@ -118,22 +118,12 @@ impl JsonLines {
     /// # Errors
     /// [`Error::Io`]: the file can be neither opened nor created. [`Error::Os`]: no thread can be started.
     pub fn open(path: impl AsRef<Path>, authenticator: &Authenticator) -> Result<Self> {
-        let audit = authenticator.audit();
-        let writer = Self::follow(path.as_ref(), audit.tap())?;
-        audit.add_file(Arc::downgrade(&writer.progress));
-        Ok(writer)
+        Ready::at(path.as_ref())?.write(authenticator.audit())
     }
 
-    fn follow(path: &Path, events: Tap<Timed>) -> Result<Self> {
-        let failed = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
-        // The process may change its directory later.
-        let path = std::path::absolute(path).map_err(failed)?;
-        let open = Open::at(&path).map_err(failed)?;
+    fn follow(ready: Ready, events: Tap<Timed>) -> Result<Self> {
         let progress = Arc::new(Progress {
-            path,
+            path: ready.path,
             lost: events.missing(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -142,7 +132,7 @@ impl JsonLines {
         let writer = Writer {
             progress: progress.clone(),
             text: Text::default(),
-            open: Some(open),
+            open: Some(ready.open),
             noted: 0,
             events,
         };
@@ -191,6 +181,60 @@ impl JsonLines {
         self.progress.changed.notify_all();
         self.waker.wake();
     }
+}
+
+/// A file that can be written to.
+pub(super) struct Ready {
+    path: PathBuf,
+    open: Open,
+}
+
+impl Ready {
+    /// Opens the file, or creates it.
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        let failed = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        // The process may change its directory later.
+        let path = std::path::absolute(path).map_err(failed)?;
+        let open = Open::at(&path).map_err(failed)?;
+        Ok(Self { path, open })
+    }
+
+    /// Writes the events from now on to it.
+    pub(super) fn write(self, audit: &Audit) -> Result<JsonLines> {
+        let writer = JsonLines::follow(self, audit.tap())?;
+        audit.add_file(Arc::downgrade(&writer.progress));
+        Ok(writer)
+    }
+}
+
+/// Whether the file can be written to, or its directory is there to create it in. Creates nothing.
+///
+/// # Errors
+/// [`Error::Io`]: why not.
+pub(super) fn can_be_written(path: &Path) -> Result<()> {
+    let found = match options().open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::metadata(path.parent().unwrap_or(path)).map(drop)
+        }
+        found => found.map(drop),
+    };
+    found.map_err(|source| Error::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A pipe that nobody reads must not hold us up, and a terminal not become ours.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .append(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    options
 }
 
 /// Writes what there is, but does not wait for what cannot be written.
@@ -432,13 +476,7 @@ struct Open {
 
 impl Open {
     fn at(path: &Path) -> io::Result<Self> {
-        // A pipe that nobody reads must not hold us up, and a terminal not become ours.
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)?;
+        let file = options().create(true).open(path)?;
         let meta = file.metadata()?;
         let size = size(&meta);
         Ok(Self {
@@ -497,7 +535,7 @@ mod tests {
     impl Log {
         fn to(path: &Path) -> Self {
             let events = Fanout::new();
-            let writer = JsonLines::follow(path, events.tap()).unwrap();
+            let writer = JsonLines::follow(Ready::at(path).unwrap(), events.tap()).unwrap();
             Self {
                 events,
                 emitted: 0,
@@ -663,7 +701,7 @@ mod tests {
                 .unwrap()
                 .success()
         );
-        let no_reader = JsonLines::follow(&path, Fanout::new().tap());
+        let no_reader = Ready::at(&path).map(drop);
         assert!(matches!(no_reader, Err(Error::Io { .. })));
         let mut pipe = OpenOptions::new()
             .read(true)
@@ -719,7 +757,7 @@ mod tests {
     fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing/log");
-        let error = JsonLines::follow(&path, Fanout::new().tap()).unwrap_err();
+        let error = Ready::at(&path).map(drop).unwrap_err();
         assert!(
             error.to_string().contains("missing/log: No such file"),
             "{error}"

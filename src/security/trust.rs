@@ -72,13 +72,17 @@ struct Administrator {
 impl Trust {
     /// Believes these administrators; nobody is admitted without any.
     pub fn new(administrators: impl IntoIterator<Item = VerifyKey>) -> Self {
-        let mut trust = Self::default();
-        for key in administrators {
-            if trust.administrators().all(|known| *known != key) {
-                trust.administrators.push(Administrator { key, list: None });
-            }
+        administrators
+            .into_iter()
+            .fold(Self::default(), Self::believe)
+    }
+
+    /// Believes this administrator too.
+    pub(crate) fn believe(mut self, key: VerifyKey) -> Self {
+        if self.administrators().all(|known| *known != key) {
+            self.administrators.push(Administrator { key, list: None });
         }
-        trust
+        self
     }
 
     /// Believes this administrator, and requires his revocation list at this path, where it is followed as it changes. It may lie in the
@@ -361,6 +365,15 @@ pub(crate) struct Vet {
 }
 
 impl Vet {
+    /// Judges by signatures alone.
+    pub(crate) fn by_signature(trust: &Trust) -> Self {
+        Self {
+            guard: Arc::new(Guard::new(trust.clone())),
+            rules: Arc::new(Rules::new(trust, Vec::new(), true)),
+            known: Arc::new(KeyMap::new()),
+        }
+    }
+
     /// Whether a certificate counts; that it may be older than another one of its key is not looked at.
     pub(crate) fn admit(&self, certificate: &Certificate) -> Result<(), SignatureProblem> {
         let (signed, signer) = self.rules.claim(certificate)?;
@@ -556,11 +569,7 @@ mod tests {
                 let key = verify(n);
                 trust = match by {
                     ..0 => trust.revocations(key, self.path(&format!("list-{n}"))),
-                    _ => Trust {
-                        administrators: [trust.administrators, Trust::new([key]).administrators]
-                            .concat(),
-                        memory: None,
-                    },
+                    _ => trust.believe(key),
                 };
             }
             trust
