@@ -101,6 +101,12 @@ impl Drop for SignalsBlocked {
     }
 }
 
+/// The user as whom this process acts: its effective user id.
+pub(crate) fn user() -> u32 {
+    // SAFETY: geteuid takes nothing and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
 /// Waits until one of `fds` is readable or hung up, at most `timeout` (`None`: for ever); says which are. `poll(2)`.
 ///
 /// A signal ends the wait early, with nothing readable.

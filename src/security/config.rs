@@ -61,8 +61,8 @@ impl Config {
     /// Reads the file. What it names is not opened yet.
     ///
     /// # Errors
-    /// [`Error::Io`]: not there, not readable. [`Error::File`]: not a file, larger than 1 MiB, or the first of its
-    /// [mistakes](ConfigProblem), with its line; [`Config::check`] has them all.
+    /// [`Error::Io`]: not there, not readable. [`Error::File`]: not a file, larger than 1 MiB, for others to change or replace, or the first of
+    /// its [mistakes](ConfigProblem), with its line; [`Config::check`] has them all.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::read(path.as_ref()).map_err(first)
     }
@@ -122,7 +122,7 @@ impl Config {
                 source,
             }]
         })?;
-        let bytes = file::read(&path, LIMIT, Access::Public).map_err(|error| vec![error])?;
+        let bytes = file::read(&path, LIMIT, Access::PublicGuarded).map_err(|error| vec![error])?;
         let base = path.parent().unwrap_or(Path::new("/"));
         let content = file::text(&bytes)
             .map_err(|fault| vec![fault])

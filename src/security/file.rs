@@ -14,6 +14,7 @@ use crate::ffi::dir::{self, Dir};
 use crate::ffi::sodium;
 use crate::security::config::ConfigProblem;
 use crate::security::endpoint::EndpointProblem;
+use crate::security::guarded;
 use crate::security::hash::HashProblem;
 use crate::security::keys::{KeyProblem, PasswordProblem};
 use crate::security::revocations::RevocationProblem;
@@ -65,6 +66,30 @@ pub enum FileProblem {
         /// The file's permission bits.
         mode: u32,
         /// The file.
+        path: PathBuf,
+    },
+    /// A file that others may replace, although what it says is relied on.
+    #[error(
+        "mode {mode:04o} of {0} lets others put another file in its place: run `chmod go-w {0}`, and see whether they did",
+        .path.display()
+    )]
+    AlterableDirectory {
+        /// The directory's permission bits.
+        mode: u32,
+        /// The directory in which the file lies, or a link that leads to it.
+        path: PathBuf,
+    },
+    /// A file that somebody else may change or replace, although what it says is relied on.
+    #[error(
+        "{0} belongs to user {owner}, who may change it, while this runs as user {user}: run `chown -h {user} {0}`, and see whether it was changed",
+        .path.display()
+    )]
+    ForeignOwner {
+        /// Who owns it: neither root nor `user`.
+        owner: u32,
+        /// As whom this process runs.
+        user: u32,
+        /// The file, its directory, or a link that leads to it.
         path: PathBuf,
     },
     /// Not UTF-8 text.
@@ -262,7 +287,7 @@ impl From<SyntaxError> for Fault {
 pub(crate) enum Access {
     /// Anybody.
     Public,
-    /// Anybody, but none of them may change it: any permission of group or others to write is refused.
+    /// Anybody, but none of them may change it or put another in its place, unless they are root or the user of this process.
     PublicGuarded,
     /// Its owner alone: any permission of group or others is refused.
     OwnerOnly,
@@ -374,15 +399,17 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<(File, Metadata)> {
     let metadata = opened.metadata().map_err(io)?;
     regular(&metadata).map_err(file)?;
     let mode = metadata.mode() & 0o7777;
-    let path = path.into();
+    let exposed = || {
+        let path = path.into();
+        Err(file(FileProblem::Exposed { mode, path }))
+    };
     match access {
-        Access::OwnerOnly if mode & 0o077 != 0 => Err(file(FileProblem::Exposed { mode, path })),
-        Access::Credential if mode & 0o037 != 0 => Err(file(FileProblem::Exposed { mode, path })),
-        Access::PublicGuarded if mode & OTHERS_WRITE != 0 => {
-            Err(file(FileProblem::Alterable { mode, path }))
-        }
-        _ => Ok((opened, metadata)),
+        Access::OwnerOnly if mode & 0o077 != 0 => return exposed(),
+        Access::Credential if mode & 0o037 != 0 => return exposed(),
+        Access::PublicGuarded => guarded::check(path, &metadata).map_err(io)?.map_err(file)?,
+        _ => {}
     }
+    Ok((opened, metadata))
 }
 
 /// Reads many certificate files of one directory through one buffer, which is wiped when dropped.

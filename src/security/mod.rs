@@ -23,6 +23,7 @@ mod fingerprint;
 pub mod fuzzing;
 mod generation;
 mod gssapi;
+mod guarded;
 mod handler;
 mod hash;
 mod health;

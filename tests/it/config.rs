@@ -645,3 +645,45 @@ fn check_tells_what_is_wrong_with_lists_and_signatures() {
     // It is checked as it would be opened.
     assert!(!at("serials").exists());
 }
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn file_that_others_may_change_or_replace_is_refused_until_it_is_mended() {
+    within(SOON, || {
+        let house = House::new(OPEN);
+        let (path, folder) = (&house.path, house.folder.path().canonicalize().unwrap());
+        let beside = folder.join("new");
+        fs::write(&beside, "[domain.b]\nnull = true\n").unwrap();
+        set_mode(&beside, 0o666);
+        fs::rename(beside, path).unwrap();
+        let wanted = format!(
+            "{0}: mode 0666 lets others change it: run `chmod go-w {0}`, and see whether they did",
+            path.display()
+        );
+        assert_eq!(house.house.reload().unwrap_err().to_string(), wanted);
+        assert_eq!(Config::load(path).unwrap_err().to_string(), wanted);
+        let said: Vec<_> = Config::check(path).iter().map(Error::to_string).collect();
+        assert_eq!(said, [wanted]);
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
+
+        set_mode(&folder, 0o777);
+        set_mode(path, 0o644);
+        let wanted = format!(
+            "{0}: mode 0777 of {1} lets others put another file in its place: run `chmod go-w {1}`, and see whether they did",
+            path.display(),
+            folder.display()
+        );
+        assert_eq!(house.house.reload().unwrap_err().to_string(), wanted);
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
+        assert_eq!(house.null("b", "127.0.0.1"), Reason::UnknownDomain);
+        // Without a change of the file.
+        set_mode(&folder, 0o700);
+        while house.null("b", "127.0.0.1") != Reason::Admitted {
+            std::thread::yield_now();
+        }
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::MechanismNotAllowed);
+    });
+}

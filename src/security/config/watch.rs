@@ -12,7 +12,7 @@ use super::{Config, ConfigProblem, first, named, unwritable};
 use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::security::audit::AuditEvent;
-use crate::security::file::{Fault, Stamp};
+use crate::security::file::{Fault, FileProblem, Stamp};
 use crate::security::gssapi::GssapiPolicy;
 use crate::security::handler::Shared;
 use crate::security::jsonl::{JsonLines, Ready};
@@ -138,7 +138,13 @@ impl State {
         {
             return Ok(());
         }
-        let config = read.map_err(|errors| self.refuse(errors))?;
+        let config = read.map_err(|errors| {
+            if errors.iter().any(lies_open) {
+                // That may be mended without a change of the file itself.
+                self.seen = None;
+            }
+            self.refuse(errors)
+        })?;
         if let Err(errors) = self.apply(&config.content) {
             // What it names may be mended without a change of the file itself.
             self.seen = None;
@@ -238,10 +244,21 @@ impl State {
     }
 }
 
+/// Whether somebody else may replace the file.
+fn lies_open(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::File {
+            problem: FileProblem::AlterableDirectory { .. } | FileProblem::ForeignOwner { .. },
+            ..
+        }
+    )
+}
+
 fn restart_key(error: &Error) -> Option<&'static str> {
     match error {
         Error::File {
-            problem: crate::security::FileProblem::Config(ConfigProblem::NeedsRestart { key }),
+            problem: FileProblem::Config(ConfigProblem::NeedsRestart { key }),
             ..
         } => Some(key),
         _ => None,
