@@ -1,7 +1,11 @@
 //! `ironhouse.toml`: the whole authenticator as a file, in force as a whole or not at all.
 
+mod content;
+mod limits;
 mod load;
+mod reader;
 mod schema;
+mod stores;
 mod watch;
 
 use std::fmt;
@@ -11,11 +15,11 @@ use std::time::SystemTime;
 
 pub use schema::ConfigProblem;
 
-pub(crate) use load::Content;
+pub(crate) use content::Content;
 #[cfg(any(test, fuzzing))]
-pub(crate) use load::{Curve, Rules};
+pub(crate) use content::{Curve, Rules};
 
-use load::{Named, Store, StorePlace};
+use content::{Named, Store, StorePlace};
 use watch::{Following, State};
 
 use super::authenticator::{Authenticator, Domain};

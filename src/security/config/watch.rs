@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::load::{Content, Curve, Gssapi, Named, Rules, Settings, Store, StorePlace};
+use super::content::{Content, Curve, Gssapi, Named, Rules, Settings, Store, StorePlace};
 use super::{Config, ConfigProblem, first, named, unwritable};
 use crate::error::{Error, Result};
 use crate::ffi::os;
