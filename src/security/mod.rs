@@ -23,7 +23,6 @@ mod fingerprint;
 pub mod fuzzing;
 mod generation;
 mod gssapi;
-mod guarded;
 mod handler;
 mod hash;
 mod health;

@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::file::{FileProblem, OTHERS_WRITE};
-use super::trail::Trail;
+use super::{FileProblem, OTHERS_WRITE};
 use crate::ffi::os;
+use crate::security::trail::Trail;
 
 /// Of a directory in which one may remove and rename nothing but one's own.
 const STICKY: u32 = 0o1000;
