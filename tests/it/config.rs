@@ -298,6 +298,16 @@ fn large_file_is_refused_with_its_limit() {
     );
     assert_eq!(error.to_string(), said);
     assert_eq!(Config::check(&path).len(), 1);
+    within(SOON, || {
+        let house = House::new(OPEN);
+        house.replace(&"#".repeat(10_000_000));
+        let told = house.told();
+        assert!(
+            told.ends_with("may hold; what was read before stays in force"),
+            "{told}"
+        );
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
+    });
 }
 
 #[test]
