@@ -1,13 +1,16 @@
 //! `JsonLines`: audit events written to a file, a line of JSON each, by a thread that no decision waits for.
 
+mod open;
+
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+pub(super) use open::can_be_written;
+use open::{Open, identity, size};
 
 use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
@@ -208,33 +211,6 @@ impl Ready {
         audit.add_file(Arc::downgrade(&writer.progress));
         Ok(writer)
     }
-}
-
-/// Whether the file can be written to, or its directory is there to create it in. Creates nothing.
-///
-/// # Errors
-/// [`Error::Io`]: why not.
-pub(super) fn can_be_written(path: &Path) -> Result<()> {
-    let found = match options().open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            fs::metadata(path.parent().unwrap_or(path)).map(drop)
-        }
-        found => found.map(drop),
-    };
-    found.map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// A pipe that nobody reads must not hold us up, and a terminal not become ours.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options
-        .append(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    options
 }
 
 /// Writes what there is, but does not wait for what cannot be written.
@@ -463,59 +439,11 @@ impl Text {
     }
 }
 
-/// The file that is open.
-struct Open {
-    file: File,
-    /// Device and inode.
-    identity: (u64, u64),
-    /// Its size when it was opened.
-    size: u64,
-    /// Whether it ends within a line.
-    ragged: bool,
-}
-
-impl Open {
-    fn at(path: &Path) -> io::Result<Self> {
-        let file = options().create(true).open(path)?;
-        let meta = file.metadata()?;
-        let size = size(&meta);
-        Ok(Self {
-            file,
-            identity: identity(&meta),
-            size,
-            ragged: size
-                .checked_sub(1)
-                .is_some_and(|last| !is_newline(path, last)),
-        })
-    }
-
-    /// Whether `path` still leads to this file, as far as can be told.
-    fn is_at(&self, path: &Path) -> bool {
-        match fs::metadata(path) {
-            Ok(meta) => identity(&meta) == self.identity,
-            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
-        }
-    }
-}
-
-fn identity(meta: &Metadata) -> (u64, u64) {
-    (meta.dev(), meta.ino())
-}
-
-/// Bytes in a file; what is none has no end to append to.
-fn size(meta: &Metadata) -> u64 {
-    if meta.is_file() { meta.len() } else { 0 }
-}
-
-/// Whether the byte at `position` ends a line; an empty line costs less than a broken one where it cannot be told.
-fn is_newline(path: &Path, position: u64) -> bool {
-    let mut byte = [0];
-    let read = File::open(path).and_then(|file| file.read_exact_at(&mut byte, position));
-    read.is_ok() && byte == *b"\n"
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::OpenOptionsExt;
+
     use super::*;
     use crate::fanout::Fanout;
     use crate::security::{AuditEvent, ZapProblem};
