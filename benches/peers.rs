@@ -1,12 +1,12 @@
 //! Ours among the contenders of a peer benchmark harness: the same load, made by the harness's own C library, on our authenticator.
 //!
 //! ```text
-//! peers zapd STORE BENCHDIR           decisions a second, asked over inproc: "run MECH KEYFILE NKEYS DEPTH SECS" on stdin
+//! peers zapd [--full] STORE BENCHDIR  decisions a second, asked over inproc: "run MECH KEYFILE NKEYS DEPTH SECS" on stdin
 //! peers authd STORE SERVERKEYFILE     CURVE handshakes over TCP
 //! peers store STORE KEYFILE N SECS    loading, and looking up
 //! ```
 //!
-//! STORE is a directory of certificates, a key file, or `*` for any key. `$BENCH_BUILD` names the folder that holds `libbench.so`.
+//! With `--full` (feature `metrics`) all of it is on: signatures, dates, limits, an audit file, a metrics recorder. STORE is a directory of certificates, a key file, or `*` for any key. `$BENCH_BUILD` names the folder that holds `libbench.so`.
 #![allow(
     unsafe_code,
     clippy::expect_used,
@@ -16,6 +16,7 @@
 
 mod common;
 
+use std::any::Any;
 use std::ffi::{CString, c_char, c_double, c_int, c_void};
 use std::io::BufRead;
 use std::path::Path;
@@ -31,7 +32,8 @@ fn main() {
     let args = common::arguments();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["zapd", store, base] => zapd(store, Path::new(base)),
+        ["zapd", store, base] => zapd(store, Path::new(base), false),
+        ["zapd", "--full", store, base] => zapd(store, Path::new(base), true),
         ["authd", store, keyfile] => authd(store, keyfile),
         ["store", store, keyfile, keys, seconds] => {
             look_up(
@@ -61,14 +63,26 @@ fn open(path: &str) -> CertificateStore {
     }
 }
 
-fn zapd(store: &str, base: &Path) {
+/// An authenticator, what it admits over CURVE, and what else must live.
+fn start(context: &Context, store: &str, full: bool) -> (Authenticator, CurvePolicy, Box<dyn Any>) {
+    #[cfg(feature = "metrics")]
+    if full {
+        let (authenticator, store, audit) = common::full::start(context, Path::new(store));
+        return (authenticator, CurvePolicy::store(store), Box::new(audit));
+    }
+    assert!(!full, "built without the feature `metrics`");
+    let authenticator = Authenticator::start(context).unwrap();
+    (authenticator, keys(store), Box::new(()))
+}
+
+fn zapd(store: &str, base: &Path, full: bool) {
     let context = Context::new().unwrap();
-    let authenticator = Authenticator::start(&context).unwrap();
+    let (authenticator, keys, _audit) = start(&context, store, full);
     let passwords = PasswordFile::in_memory();
     passwords.insert("admin", "secret").unwrap();
     assert!(base.is_dir());
     authenticator
-        .set_fallback(Policy::new().null().plain(passwords).curve(keys(store)))
+        .set_fallback(Policy::new().null().plain(passwords).curve(keys))
         .unwrap();
     let bench = Bench::load();
     println!("READY");

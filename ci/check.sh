@@ -114,7 +114,7 @@ check_oldest_rust() {
   "$rust/cargo" --version
   "$rust/rustc" --version | grep -F 'rustc 1.85.'
   local features
-  for features in '' tracing,metrics,draft; do
+  for features in '' tracing,metrics,draft,tokio; do
     RUSTC=$rust/rustc CARGO_TARGET_DIR=target/oldest \
       "$rust/cargo" check --locked --lib --package ironhouse --features "$features"
   done

@@ -1,8 +1,11 @@
 //! Events to any number of readers, each with a bounded queue of its own: who reports never waits, and nothing grows.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{self, Context, Poll};
 use std::time::Duration;
 
 /// Events that a reader may leave unread before it misses some.
@@ -21,6 +24,15 @@ pub(crate) struct Fanout<T> {
 struct Reader<T> {
     queue: Arc<Queue<T>>,
     missed: Arc<AtomicU64>,
+    bell: Arc<Bell>,
+}
+
+/// What tells a reader that polls of something new.
+#[derive(Debug, Default)]
+struct Bell {
+    waker: Mutex<Option<task::Waker>>,
+    /// Whether there will be no more events. The queue itself may tell a moment too late: a [`Waker`] holds it while it wakes.
+    closed: AtomicBool,
 }
 
 /// Events, each with how many this reader missed before it; `None` wakes the reader.
@@ -32,6 +44,7 @@ pub(crate) struct Tap<T> {
     events: Receiver<Option<(u64, T)>>,
     queue: Weak<Queue<T>>,
     missed: Arc<AtomicU64>,
+    bell: Arc<Bell>,
 }
 
 /// Ends the wait of one reader early.
@@ -58,11 +71,13 @@ impl<T: Clone> Fanout<T> {
             events,
             queue: Arc::downgrade(&queue),
             missed: Arc::new(AtomicU64::new(0)),
+            bell: Arc::default(),
         };
         if let Some(readers) = &mut *self.readers() {
             readers.push(Reader {
                 queue,
                 missed: tap.missed.clone(),
+                bell: tap.bell.clone(),
             });
             self.read.store(true, Ordering::Release);
         }
@@ -94,7 +109,10 @@ impl<T: Clone> Fanout<T> {
                 // Counted only here, under the lock.
                 let missed = reader.missed.load(Ordering::Relaxed);
                 match reader.queue.try_send(given.map(|event| (missed, event))) {
-                    Ok(()) => true,
+                    Ok(()) => {
+                        reader.bell.ring();
+                        true
+                    }
                     Err(TrySendError::Full(_)) => {
                         reader.missed.store(missed + 1, Ordering::Relaxed);
                         missing += 1;
@@ -122,7 +140,47 @@ impl<T: Clone> Fanout<T> {
     }
 }
 
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.bell.closed.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+}
+
+impl Bell {
+    fn waker(&self) -> MutexGuard<'_, Option<task::Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        let waker = self.waker().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
 impl<T> Tap<T> {
+    /// The next event; where there is none, the task is woken when there may be one.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
+        let mut asked = false;
+        loop {
+            // In this order: what was reported before the end is in the queue by then.
+            let closed = self.bell.closed.load(Ordering::Acquire);
+            match self.events.try_recv() {
+                Ok(Some((_, event))) => return Poll::Ready(Ok(event)),
+                Ok(None) => {}
+                Err(TryRecvError::Disconnected) => return Poll::Ready(Err(Closed)),
+                Err(TryRecvError::Empty) if closed => return Poll::Ready(Err(Closed)),
+                Err(TryRecvError::Empty) if asked => return Poll::Pending,
+                Err(TryRecvError::Empty) => {
+                    *self.bell.waker() = Some(cx.waker().clone());
+                    asked = true;
+                }
+            }
+        }
+    }
+
     /// The next event, waiting at most `timeout` (`None`: as long as it takes); `None` when none came in time.
     pub(crate) fn next(&self, timeout: Option<Duration>) -> Result<Option<T>, Closed> {
         let event = self.next_counted(timeout)?;
@@ -224,6 +282,40 @@ mod tests {
         assert_eq!(tap.next(None), Ok(Some(1)));
         assert_eq!(tap.next(None), Err(Closed));
         waker.wake();
+    }
+
+    #[test]
+    fn a_task_that_polls_is_woken_by_the_next_event_and_by_the_end() {
+        struct Woken(AtomicU64);
+        impl task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let woken = Arc::new(Woken(AtomicU64::new(0)));
+        let waker = task::Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let fanout = Fanout::new();
+        let mut tap = fanout.tap();
+        assert_eq!(tap.poll_next(&mut cx), Poll::Pending);
+        fanout.emit(|| 1);
+        fanout.emit(|| 2);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Ok(1)));
+        assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Ok(2)));
+        assert_eq!(tap.poll_next(&mut cx), Poll::Pending);
+        // Even while somebody holds the queue.
+        let held = tap.queue.upgrade();
+        fanout.emit(|| 3);
+        fanout.close();
+        assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Ok(3)));
+        assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Err(Closed)));
+        drop(held);
+        assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Err(Closed)));
+        assert_eq!(fanout.tap().poll_next(&mut cx), Poll::Ready(Err(Closed)));
+        let mut tap = Fanout::<u8>::new().tap();
+        assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Err(Closed)));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What the benchmarks share.
 #![allow(dead_code, clippy::indexing_slicing, clippy::unwrap_used)]
 
+#[cfg(feature = "metrics")]
+pub mod full;
+
 use std::time::Duration;
 
 /// Upper bound of what takes milliseconds on an idle machine.

@@ -52,15 +52,26 @@ impl RawMessage {
 
     /// A message that holds a copy of `bytes`.
     pub(crate) fn copy_of(api: &'static Api, bytes: &[u8]) -> Result<Self> {
+        Self::joined(api, [bytes])
+    }
+
+    /// A message that holds a copy of each of these, one after the other.
+    pub(crate) fn joined<const N: usize>(api: &'static Api, pieces: [&[u8]; N]) -> Result<Self> {
+        let len = pieces.iter().map(|piece| piece.len()).sum();
         let mut msg = MaybeUninit::uninit();
         // SAFETY: zmq_msg_init_size initialises the memory behind a valid pointer, unless it answers -1.
-        let rc = unsafe { (api.msg_init_size)(msg.as_mut_ptr(), bytes.len()) };
+        let rc = unsafe { (api.msg_init_size)(msg.as_mut_ptr(), len) };
         check(api, rc, "zmq_msg_init_size")?;
         // SAFETY: initialised by the call above.
         let msg = unsafe { msg.assume_init() };
-        let this = Self::own(api, msg, bytes.len());
-        // SAFETY: the message has `bytes.len()` bytes, freshly allocated, so they overlap nothing.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), this.data(), bytes.len()) };
+        let this = Self::own(api, msg, len);
+        let mut to = this.data();
+        for piece in pieces {
+            // SAFETY: the message has as many bytes as all pieces together, freshly allocated, so they overlap nothing.
+            unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len()) };
+            // SAFETY: as far as this piece goes, and so no further than the message's end.
+            to = unsafe { to.add(piece.len()) };
+        }
         Ok(this)
     }
 

@@ -9,6 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tokio")]
+use std::os::fd::OwnedFd;
+#[cfg(feature = "tokio")]
+use tokio::io::{Interest, unix::AsyncFd};
+
 use crate::error::{Error, Result};
 
 /// Starts a thread of ours: named, and with all signals blocked, because a host may collect its own by `sigwait`.
@@ -141,6 +146,12 @@ impl Drop for SignalsBlocked {
     }
 }
 
+/// The user as whom this process acts: its effective user id.
+pub(crate) fn user() -> u32 {
+    // SAFETY: geteuid takes nothing and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
 /// Waits until one of `fds` is readable or hung up, at most `timeout` (`None`: for ever); says which are. `poll(2)`.
 ///
 /// A signal ends the wait early, with nothing readable.
@@ -166,6 +177,14 @@ pub(crate) fn wait_readable<const N: usize>(
         });
     }
     Ok(items.map(|item| item.revents != 0))
+}
+
+/// Has tokio tell when `fd` is readable.
+#[cfg(feature = "tokio")]
+pub(crate) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: `AsyncFd` keeps the `OwnedFd`, which keeps one descriptor open and always answers its number.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    Ok(registered?)
 }
 
 /// A time-out as poll(2) takes it: whole milliseconds rounded up, so that a short wait is not a busy one.

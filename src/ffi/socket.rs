@@ -89,6 +89,14 @@ impl RawSocket {
         Ok(unsafe { BorrowedFd::borrow_raw(c_int::from_ne_bytes(fd)) })
     }
 
+    /// What the socket is ready for, after it has taken note of everything that came up to now.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn events(&self) -> Result<u32> {
+        let mut events = [0; size_of::<c_int>()];
+        self.get(zmq_sys_wrap::zmq::ZMQ_EVENTS as c_int, &mut events)?;
+        Ok(c_int::from_ne_bytes(events) as u32)
+    }
+
     pub(crate) fn bind(&self, endpoint: &CStr) -> Result<()> {
         self.check_process("zmq_bind")?;
         // SAFETY: the socket is open and the text ends in NUL.

@@ -1,6 +1,7 @@
 //! Audit events: what the authenticator decided, whence, for whom and why; never a secret.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError, Weak};
@@ -304,6 +305,12 @@ impl AuditEvents {
     /// authenticator is gone and all was read.
     pub fn next(&self, timeout: Option<Duration>) -> Option<AuditEvent> {
         let (_, event) = self.0.next(timeout).ok().flatten()?;
+        Some(event)
+    }
+
+    /// The next event, awaited on any runtime; `None` when the authenticator is gone and all was read. Cancel-safe.
+    pub async fn next_event(&mut self) -> Option<AuditEvent> {
+        let (_, event) = poll_fn(|cx| self.0.poll_next(cx)).await.ok()?;
         Some(event)
     }
 

@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use triomphe::ThinArc;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::security::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem}
 use crate::security::keys::{KeyProblem, Keypair, PublicKey, SecretKey};
 use crate::security::signing::SigningKey;
 use crate::security::validity::{self, Validity, ValidityProblem};
-use crate::security::zap::{Metadata, PROPERTY_OVERHEAD, Properties};
+use crate::security::zap::{self, Metadata, PROPERTY_OVERHEAD, Properties};
 use crate::security::zpl::{self, Document, SyntaxProblem, Writer};
 
 /// What is appended to a certificate's path for the file with the secret key.
@@ -43,27 +43,31 @@ const NAME_LIMIT: usize = 255;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     key: PublicKey,
-    /// As they are sent: one allocation for each of a million certificates, and nothing to encode for a decision.
-    metadata: Metadata,
-    /// Whether all of them may be sent.
+    /// Metadata as they are sent: one allocation for each of a million certificates, none for one without, and nothing to encode
+    /// for a decision.
+    metadata: Option<ThinArc<Traits, u8>>,
+}
+
+/// What is known of a certificate's metadata.
+#[derive(PartialEq, Eq)]
+struct Traits {
+    /// All of them may be sent.
     sendable: bool,
-    /// Whether some of them tell its life.
+    /// Where some of them tell its life: read once, not at every decision.
+    life: Option<Box<Validity>>,
+}
+
+/// A certificate in the making.
+pub(crate) struct Draft {
+    key: PublicKey,
+    metadata: Metadata,
+    sendable: bool,
     tells_its_life: bool,
 }
 
-impl Certificate {
-    /// A certificate without metadata.
-    pub const fn new(key: PublicKey) -> Self {
-        Self {
-            key,
-            metadata: Metadata::new(),
-            sendable: true,
-            tells_its_life: false,
-        }
-    }
-
-    /// A certificate without metadata yet, but with room for this many bytes of it: names, values, and [`PROPERTY_OVERHEAD`] for each.
-    pub(crate) fn with_room(key: PublicKey, bytes: usize) -> Self {
+impl Draft {
+    /// Without metadata yet, but with room for this many bytes of it: names, values, and [`PROPERTY_OVERHEAD`] for each.
+    pub(crate) fn new(key: PublicKey, bytes: usize) -> Self {
         Self {
             key,
             metadata: Metadata::with_capacity(bytes),
@@ -72,16 +76,48 @@ impl Certificate {
         }
     }
 
+    /// The metadata value of this name.
+    pub(crate) fn meta(&self, name: &str) -> Option<&str> {
+        let mut metadata = self.metadata.iter();
+        metadata.find_map(|(known, value)| (known == name).then_some(value))
+    }
+
     /// Adds metadata that was checked: the name is new, and no longer than it may be.
-    pub(crate) fn push_meta(&mut self, name: &str, value: &str) {
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
         self.metadata.keep(name, value);
         self.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
         self.tells_its_life |= Validity::name(name).is_some();
     }
 
+    /// The certificate.
+    pub(crate) fn finish(self) -> Certificate {
+        let metadata = || {
+            let life = || Box::new(Validity::of(self.metadata.iter()));
+            let traits = Traits {
+                sendable: self.sendable,
+                life: self.tells_its_life.then(life),
+            };
+            ThinArc::from_header_and_slice(traits, self.metadata.as_bytes())
+        };
+        Certificate {
+            key: self.key,
+            metadata: (!self.metadata.as_bytes().is_empty()).then(metadata),
+        }
+    }
+}
+
+impl Certificate {
+    /// A certificate without metadata.
+    pub const fn new(key: PublicKey) -> Self {
+        Self {
+            key,
+            metadata: None,
+        }
+    }
+
     /// What a reply carries: all metadata, but for names that libzmq keeps for itself and what exceeds a reply.
-    pub(crate) fn properties(self: &Arc<Self>) -> Properties {
-        if self.sendable {
+    pub(crate) fn properties(&self) -> Properties {
+        if self.traits().is_none_or(|traits| traits.sendable) {
             return Properties::Of(self.clone());
         }
         let mut sent = Metadata::new();
@@ -92,8 +128,12 @@ impl Certificate {
     }
 
     /// All metadata, encoded.
-    pub(super) fn encoded(&self) -> &Metadata {
-        &self.metadata
+    pub(super) fn encoded(&self) -> &[u8] {
+        self.metadata.as_ref().map_or(&[], |it| &it.slice)
+    }
+
+    fn traits(&self) -> Option<&Traits> {
+        self.metadata.as_ref().map(|it| &it.header.header)
     }
 
     /// Sets one metadata value, in the place of an earlier one of that name.
@@ -125,15 +165,16 @@ impl Certificate {
         if value.chars().any(char::is_control) {
             return refuse("metadata value", &"a value holds no control characters");
         }
-        let room = self.metadata.as_bytes().len() + name.len() + value.len() + PROPERTY_OVERHEAD;
-        let mut changed = Self::with_room(self.key, room);
+        let room = self.encoded().len() + name.len() + value.len() + PROPERTY_OVERHEAD;
+        let mut changed = Draft::new(self.key, room);
         for (known, old) in self.metadata() {
             let value = if known == name { value } else { old };
-            changed.push_meta(known, value);
+            changed.push(known, value);
         }
         if changed.meta(name).is_none() {
-            changed.push_meta(name, value);
+            changed.push(name, value);
         }
+        let changed = changed.finish();
         let mut life = Validity::new();
         let read = changed.metadata().try_for_each(|(n, v)| life.read(n, v));
         match read {
@@ -145,11 +186,11 @@ impl Certificate {
     /// Removes the metadata value of this name, if there is one.
     #[doc(alias = "zcert_unset_meta")]
     pub fn without_meta(self, name: &str) -> Self {
-        let mut changed = Self::with_room(self.key, self.metadata.as_bytes().len());
+        let mut changed = Draft::new(self.key, self.encoded().len());
         for (known, value) in self.metadata().filter(|(known, _)| *known != name) {
-            changed.push_meta(known, value);
+            changed.push(known, value);
         }
-        changed
+        changed.finish()
     }
 
     /// Sets from when to when the certificate admits its owner, in the place of what was set before.
@@ -167,11 +208,8 @@ impl Certificate {
 
     /// From when to when the certificate admits its owner.
     pub fn validity(&self) -> Validity {
-        if self.tells_its_life {
-            Validity::of(self.metadata())
-        } else {
-            Validity::new()
-        }
+        let life = self.traits().and_then(|traits| traits.life.as_deref());
+        life.copied().unwrap_or_default()
     }
 
     /// The public key.
@@ -189,7 +227,7 @@ impl Certificate {
     /// All metadata, names and values, in the order of the file.
     #[doc(alias = "zcert_meta_keys")]
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.metadata.iter()
+        zap::properties(self.encoded())
     }
 
     /// Reads a public certificate, as CZMQ, pyzmq or [`Certificate::save`] wrote it.
@@ -301,13 +339,13 @@ impl<'a> Parts<'a> {
         let key = PublicKey::parse(public.value())
             .map_err(|problem| Fault::new(Some(public.line()), problem))?;
 
-        let mut certificate = Certificate::new(key);
+        let mut certificate = Draft::new(key, 0);
         let metadata = document.section("metadata");
         if let Some(section) = metadata {
             let size =
                 |node: &zpl::Node<'_>| node.name().len() + node.value().len() + PROPERTY_OVERHEAD;
             let room = document.children(section).map(size).sum();
-            certificate = Certificate::with_room(key, room);
+            certificate = Draft::new(key, room);
             let mut validity = Validity::new();
             for node in document.children(section) {
                 if !can_be_sent(node.name()) {
@@ -317,7 +355,7 @@ impl<'a> Parts<'a> {
                 if certificate.meta(node.name()).is_none() {
                     let read = validity.read(node.name(), node.value());
                     read.map_err(|problem| at(problem.into()))?;
-                    certificate.push_meta(node.name(), node.value());
+                    certificate.push(node.name(), node.value());
                 } else if Validity::name(node.name()).is_some() {
                     return Err(at(FileProblem::SameName));
                 }
@@ -334,7 +372,7 @@ impl<'a> Parts<'a> {
             }
         }
         Ok(Self {
-            certificate,
+            certificate: certificate.finish(),
             public_line: public.line(),
             secret: document
                 .child(curve, SECRET_KEY)

@@ -1,26 +1,33 @@
 //! `ironhouse.toml`: the whole authenticator as a file, in force as a whole or not at all.
 
+mod content;
+mod limits;
 mod load;
+mod reader;
 mod schema;
+mod stores;
 mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 pub use schema::ConfigProblem;
 
-pub(crate) use load::Content;
+pub(crate) use content::Content;
 #[cfg(any(test, fuzzing))]
-pub(crate) use load::{Curve, Rules};
+pub(crate) use content::{Curve, Rules};
 
-use load::{Named, StorePlace};
+use content::{Named, Store, StorePlace};
 use watch::{Following, State};
 
 use super::authenticator::{Authenticator, Domain};
 use super::file::{self, Access, Fault, FileProblem};
-use super::keyfile;
 use super::passwords::PasswordFile;
+use super::revocations::RevocationList;
+use super::trust::{self, Vet};
+use super::{jsonl, keyfile, memory};
 use crate::error::{Error, Result};
 use crate::ffi::sodium;
 use crate::socket::Context;
@@ -58,8 +65,8 @@ impl Config {
     /// Reads the file. What it names is not opened yet.
     ///
     /// # Errors
-    /// [`Error::Io`]: not there, not readable. [`Error::File`]: not a file, larger than 1 MiB, or the first of its
-    /// [mistakes](ConfigProblem), with its line; [`Config::check`] has them all.
+    /// [`Error::Io`]: not there, not readable. [`Error::File`]: not a file, larger than 1 MiB, for others to change or replace, or the first of
+    /// its [mistakes](ConfigProblem), with its line; [`Config::check`] has them all.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::read(path.as_ref()).map_err(first)
     }
@@ -68,7 +75,8 @@ impl Config {
     /// good.
     ///
     /// Password files are there, with mode 0600, and each line can be used; so can each line of key files that are there. Where a
-    /// directory or key file is missing, it may come later, but what it will lie in is there.
+    /// directory or key file is missing, it may come later, but what it will lie in is there. Revocation lists are there and count now. The
+    /// audit file can be written to, if it is there.
     pub fn check(path: impl AsRef<Path>) -> Vec<Error> {
         match Self::read(path.as_ref()) {
             Ok(config) => config.check_named(),
@@ -79,7 +87,8 @@ impl Config {
     /// Starts the authenticator of `context`, which follows the file from now on.
     ///
     /// # Errors
-    /// As [`Authenticator::start`]; [`Error::GssapiRefusal`] for a domain that this libzmq could not refuse by; [`Error::File`] with the line of the file that names a password file which cannot be used.
+    /// As [`Authenticator::start`]; [`Error::GssapiRefusal`] for a domain that this libzmq could not refuse by; [`Error::File`] with the line of the file that names a password file which cannot be used,
+    /// or an audit file which cannot be written to.
     pub fn start(&self, context: &Context) -> Result<ConfiguredAuthenticator> {
         let settings = &self.content.settings;
         let authenticator = Authenticator::builder(context)
@@ -117,7 +126,7 @@ impl Config {
                 source,
             }]
         })?;
-        let bytes = file::read(&path, LIMIT, Access::Public).map_err(|error| vec![error])?;
+        let bytes = file::read(&path, LIMIT, Access::PublicGuarded).map_err(|error| vec![error])?;
         let base = path.parent().unwrap_or(Path::new("/"));
         let content = file::text(&bytes)
             .map_err(|fault| vec![fault])
@@ -137,6 +146,14 @@ impl Config {
 
     fn check_named(&self) -> Vec<Error> {
         let mut errors = Vec::new();
+        if let Some(audit) = &self.content.audit {
+            let found = jsonl::can_be_written(&audit.what);
+            errors.extend(
+                found
+                    .err()
+                    .map(|error| unwritable(audit.line, &error).at(&self.path)),
+            );
+        }
         for rules in self.content.rules() {
             if let Some(plain) = &rules.plain {
                 match PasswordFile::load(&plain.what) {
@@ -146,18 +163,39 @@ impl Config {
             }
             for store in rules.stores() {
                 errors.extend(self.check_store(store));
+                errors.extend(self.check_trust(store));
             }
         }
         errors
     }
 
-    fn check_store(&self, store: &Named<StorePlace>) -> Vec<Error> {
-        let (key, path) = (store.what.key(), store.what.path());
+    /// The revocation lists of a signed store, and what it remembers of them.
+    fn check_trust(&self, store: &Named<Store>) -> Vec<Error> {
+        let Some(trust) = &store.what.trust else {
+            return Vec::new();
+        };
+        let blame = |key, error: &Error| named(key, trust.line, error).at(&self.path);
+        let mut errors = Vec::new();
+        for (by, path) in trust.what.lists() {
+            let list = RevocationList::load(path, &by).and_then(|list| {
+                let gap = trust::gap(by, Some(&list), SystemTime::now());
+                gap.map_or(Ok(()), |gap| Err(Fault::new(None, gap).at(path)))
+            });
+            errors.extend(list.err().map(|error| blame("revocations", &error)));
+        }
+        let memory = trust.what.memory().map_or(Ok(()), memory::check);
+        errors.extend(memory.err().map(|error| blame("remember", &error)));
+        errors
+    }
+
+    fn check_store(&self, store: &Named<Store>) -> Vec<Error> {
+        let place = &store.what.place;
+        let (key, path) = (place.key(), place.path());
         let blame = |reason: String| {
             let problem = ConfigProblem::value(key, format!("{}: {reason}", path.display()));
             vec![Fault::new(Some(store.line), problem).at(&self.path)]
         };
-        match (std::fs::metadata(path), &store.what) {
+        match (std::fs::metadata(path), place) {
             (Ok(found), StorePlace::Directory(_)) if found.is_dir() => {
                 match std::fs::read_dir(path) {
                     Ok(_) => Vec::new(),
@@ -165,14 +203,18 @@ impl Config {
                 }
             }
             (Ok(_), StorePlace::Directory(_)) => blame(FileProblem::NotADirectory.to_string()),
-            (Ok(_), StorePlace::Keyfile(_)) => match keyfile::read(path, &false.into(), None) {
-                Ok(content) => content
-                    .faults
-                    .into_iter()
-                    .map(|fault| fault.at(path))
-                    .collect(),
-                Err(error) => vec![named(key, store.line, &error).at(&self.path)],
-            },
+            (Ok(_), StorePlace::Keyfile(_)) => {
+                let trust = store.what.trust.as_ref();
+                let vet = trust.map(|trust| Vet::by_signature(&trust.what));
+                match keyfile::read(path, &false.into(), vet.as_ref()) {
+                    Ok(content) => content
+                        .faults
+                        .into_iter()
+                        .map(|fault| fault.at(path))
+                        .collect(),
+                    Err(error) => vec![named(key, store.line, &error).at(&self.path)],
+                }
+            }
             (Err(error), _) if error.kind() == std::io::ErrorKind::NotFound => {
                 match path.parent() {
                     Some(parent) if !parent.is_dir() => {
@@ -189,6 +231,14 @@ impl Config {
 /// What is wrong with a file that the configuration names.
 fn named(key: &'static str, line: u32, error: &Error) -> Fault {
     Fault::new(Some(line), ConfigProblem::value(key, error.to_string()))
+}
+
+/// What is wrong with the audit file that the configuration names.
+fn unwritable(line: u32, error: &Error) -> Fault {
+    let reason = format!(
+        "{error}: make its directory, let the user of this process write there, or name another file"
+    );
+    Fault::new(Some(line), ConfigProblem::value("audit.file", reason))
 }
 
 /// The first of some errors.

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,16 +16,13 @@ use super::keys::PublicKey;
 /// Shards are two levels of this many, so that a change copies two short tables and one shard.
 const FAN: usize = 64;
 
-/// What is kept beside a key: nothing for a certificate without metadata, which a million of them would pay for.
-pub(crate) type Kept = Option<Arc<Certificate>>;
+/// Fewer certificates are near in any case.
+const FETCH_FROM: usize = 4096;
 
-/// What to keep of a certificate.
-pub(crate) fn keep(certificate: Certificate) -> Kept {
-    let bare = certificate.metadata().next().is_none();
-    (!bare).then(|| Arc::new(certificate))
-}
+/// Keys looked up at once, at most.
+pub(crate) const FETCH: usize = 16;
 
-type Shard = HashTable<(PublicKey, Kept)>;
+type Shard = HashTable<Certificate>;
 
 /// Certificate files name the keys, so whoever makes them could make them collide: SipHash with a random seed. Once for each look-up: it
 /// says both which shard it is and where to look there.
@@ -44,8 +42,9 @@ fn entry<'a>(
     seed: &RandomState,
     at: u64,
     key: &PublicKey,
-) -> Entry<'a, (PublicKey, Kept)> {
-    shard.entry(at, |(known, _)| known == key, |(held, _)| hash(seed, held))
+) -> Entry<'a, Certificate> {
+    let is = |held: &Certificate| held.public_key() == key;
+    shard.entry(at, is, |held| hash(seed, held.public_key()))
 }
 
 /// A map from key to certificate that is cheap to copy: copies share every shard until one changes.
@@ -77,17 +76,36 @@ impl KeyMap {
         self.len
     }
 
-    /// What is kept beside `key`; `None` if the key is not held.
-    pub(crate) fn get(&self, key: &PublicKey) -> Option<&Kept> {
+    /// The certificate of this key.
+    pub(crate) fn get(&self, key: &PublicKey) -> Option<&Certificate> {
         if self.len == 0 {
             return None;
         }
         let hash = hash(&self.seed, key);
         let (branch, shard) = place(hash);
         let shard = self.branches.get(branch)?.get(shard)?;
-        shard
-            .find(hash, |(known, _)| known == key)
-            .map(|(_, kept)| kept)
+        shard.find(hash, |held| held.public_key() == key)
+    }
+
+    /// Looks these keys up, step by step all at once: the processor waits for memory once for all of them, and finds them near
+    /// when they are looked up one by one.
+    pub(crate) fn fetch(&self, keys: &[PublicKey]) {
+        let mut at = [(0, None); FETCH];
+        for (at, key) in at.iter_mut().zip(keys) {
+            let hash = hash(&self.seed, key);
+            let (branch, shard) = place(hash);
+            let shard = self
+                .branches
+                .get(branch)
+                .and_then(|branch| branch.get(shard));
+            *at = (hash, shard);
+        }
+        let mut found = [None; FETCH];
+        for ((found, key), (hash, shard)) in found.iter_mut().zip(keys).zip(at) {
+            *found = shard.and_then(|shard| shard.find(hash, |held| held.public_key() == key));
+        }
+        let last = |held: &Certificate| held.encoded().last().copied();
+        black_box(found.map(|held| held.and_then(last)));
     }
 
     fn shard_mut(&mut self, hash: u64) -> Option<&mut Shard> {
@@ -96,19 +114,20 @@ impl KeyMap {
         Some(Arc::make_mut(Arc::make_mut(branch).get_mut(shard)?))
     }
 
-    /// Holds `key`, or replaces what is kept beside it; true if the key is new.
-    pub(crate) fn set(&mut self, key: PublicKey, kept: Kept) -> bool {
+    /// Holds a certificate, in the place of one with the same key; true if the key is new.
+    pub(crate) fn set(&mut self, certificate: Certificate) -> bool {
         let seed = self.seed.clone();
+        let key = *certificate.public_key();
         let hash = hash(&seed, &key);
         let new = self
             .shard_mut(hash)
             .is_some_and(|shard| match entry(shard, &seed, hash, &key) {
                 Entry::Occupied(mut held) => {
-                    held.get_mut().1 = kept;
+                    *held.get_mut() = certificate;
                     false
                 }
                 Entry::Vacant(place) => {
-                    place.insert((key, kept));
+                    place.insert(certificate);
                     true
                 }
             });
@@ -124,31 +143,26 @@ impl KeyMap {
         let seed = self.seed.clone();
         let at = hash(&seed, key);
         if let Some(shard) = self.shard_mut(at) {
-            if let Ok(held) = shard.find_entry(at, |(known, _)| known == key) {
+            if let Ok(held) = shard.find_entry(at, |held| held.public_key() == key) {
                 held.remove();
             }
             if shard.len() * 4 < shard.capacity() {
-                shard.shrink_to_fit(|(key, _)| hash(&seed, key));
+                shard.shrink_to_fit(|held| hash(&seed, held.public_key()));
             }
         }
         self.len -= 1;
         true
     }
 
-    /// Every certificate with metadata, in no order.
-    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Arc<Certificate>> {
-        self.branches
-            .iter()
-            .flat_map(|branch| branch.iter())
-            .flat_map(|shard| shard.iter().filter_map(|(_, kept)| kept.as_ref()))
+    /// Every certificate, in no order.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let shards = self.branches.iter().flat_map(|branch| branch.iter());
+        shards.flat_map(|shard| shard.iter())
     }
 
     /// Every key held, in no order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &PublicKey> {
-        self.branches
-            .iter()
-            .flat_map(|branch| branch.iter())
-            .flat_map(|shard| shard.iter().map(|(key, _)| key))
+        self.certificates().map(Certificate::public_key)
     }
 }
 
@@ -172,28 +186,28 @@ impl Builder {
         }
     }
 
-    /// Holds `key` unless it is held already; true if it was not.
-    pub(crate) fn add(&mut self, key: PublicKey, kept: Kept) -> bool {
-        let hash = hash(&self.seed, &key);
+    /// Holds a certificate unless one of its key is held already; true if there was none.
+    pub(crate) fn add(&mut self, certificate: Certificate) -> bool {
+        let key = certificate.public_key();
+        let hash = hash(&self.seed, key);
         let (branch, shard) = place(hash);
         let Some(shard) = self.shards.get_mut(branch * FAN + shard) else {
             return false;
         };
-        let Entry::Vacant(place) = entry(shard, &self.seed, hash, &key) else {
+        let Entry::Vacant(place) = entry(shard, &self.seed, hash, key) else {
             return false;
         };
-        place.insert((key, kept));
+        place.insert(certificate);
         self.len += 1;
         true
     }
 
-    /// What is kept beside `key`.
-    pub(crate) fn get_mut(&mut self, key: &PublicKey) -> Option<&mut Kept> {
+    /// The certificate of this key, to be replaced by another one of it.
+    pub(crate) fn get_mut(&mut self, key: &PublicKey) -> Option<&mut Certificate> {
         let hash = hash(&self.seed, key);
         let (branch, shard) = place(hash);
         let shard = self.shards.get_mut(branch * FAN + shard)?;
-        let held = shard.find_mut(hash, |(known, _)| known == key)?;
-        Some(&mut held.1)
+        shard.find_mut(hash, |held| held.public_key() == key)
     }
 
     /// The map.
@@ -260,12 +274,19 @@ impl Current {
         Arc::clone(&self.map())
     }
 
-    /// What is kept beside `key`; `None` if the key is not held.
-    pub(crate) fn get(&self, key: &PublicKey) -> Option<Kept> {
+    /// The certificate of this key.
+    pub(crate) fn get(&self, key: &PublicKey) -> Option<Certificate> {
         if self.len() == 0 {
             return None;
         }
         self.map().get(key).cloned()
+    }
+
+    /// See [`KeyMap::fetch`].
+    pub(crate) fn fetch(&self, keys: &[PublicKey]) {
+        if self.len() >= FETCH_FROM {
+            self.map().fetch(keys);
+        }
     }
 
     fn map(&self) -> RwLockReadGuard<'_, Arc<KeyMap>> {
@@ -329,15 +350,19 @@ mod tests {
         PublicKey::from_bytes(bytes)
     }
 
+    fn bare(n: u32) -> Certificate {
+        Certificate::new(key(n))
+    }
+
     #[test]
     fn old_generation_does_not_see_later_changes() {
         let current = Current::new();
         let mut next = current.generation();
-        Arc::make_mut(&mut next).set(key(1), None);
+        Arc::make_mut(&mut next).set(bare(1));
         current.replace(Arc::clone(&next));
         let old = current.generation();
         Arc::make_mut(&mut next).unset(&key(1));
-        Arc::make_mut(&mut next).set(key(2), None);
+        Arc::make_mut(&mut next).set(bare(2));
         current.replace(next);
         assert!(old.get(&key(1)).is_some() && old.get(&key(2)).is_none());
         assert!(current.get(&key(1)).is_none() && current.get(&key(2)).is_some());
@@ -349,12 +374,12 @@ mod tests {
         for expected in [0, 100_000] {
             let mut builder = Builder::with_capacity(expected);
             for n in 0..20_000 {
-                assert!(builder.add(key(n), None) && !builder.add(key(n), None));
+                assert!(builder.add(bare(n)) && !builder.add(bare(n)));
             }
             let mut map = builder.finish();
             assert_eq!((map.len(), map.keys().count()), (20_000, 20_000));
             assert!((0..20_000).all(|n| map.unset(&key(n)) && map.get(&key(n)).is_none()));
-            assert!(map.set(key(1), None) && map.get(&key(1)).is_some());
+            assert!(map.set(bare(1)) && map.get(&key(1)).is_some());
         }
     }
 
@@ -362,8 +387,8 @@ mod tests {
     fn behaves_like_a_plain_map() {
         let mut map = KeyMap::new();
         for n in 0..20_000 {
-            assert!(map.set(key(n), None));
-            assert!(!map.set(key(n), None));
+            assert!(map.set(bare(n)));
+            assert!(!map.set(bare(n)));
         }
         for n in (0..20_000).step_by(2) {
             assert!(map.unset(&key(n)));

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::audit::{Audit, AuditEvent, Reason};
 use super::clock::{Clock, NextEnd, Reading, Source};
 use super::explain::{Explanation, PolicySource, Trace};
+use super::generation::FETCH;
 use super::gssapi::GssapiServers;
 use super::health::{Health, Pulse, StoreHealth};
 use super::keys::PublicKey;
@@ -116,6 +117,25 @@ impl Policies {
         }
     }
 
+    /// Has what will be asked of stores by these requests fetched from memory.
+    fn fetch(&self, requests: &[Frames]) {
+        let mut rest = requests.iter().filter_map(Frames::curve_key).peekable();
+        while let Some((domain, _)) = rest.peek().copied() {
+            let mut keys = [PublicKey::from_bytes([0; 32]); FETCH];
+            let mut count = 0;
+            while let Some((_, key)) = rest.next_if(|(other, _)| *other == domain) {
+                if let Some(place) = keys.get_mut(count) {
+                    *place = key;
+                    count += 1;
+                }
+            }
+            let (policy, _) = self.of(std::str::from_utf8(domain).ok());
+            for store in policy.iter().flat_map(|policy| policy.stores()) {
+                store.fetch(keys.get(..count).unwrap_or_default());
+            }
+        }
+    }
+
     /// Whether the key of this request, if it has one, was revoked.
     fn revoke(&self, request: &ZapRequest<'_>) -> bool {
         matches!(&request.credential, Credential::Curve(key) if self.revoked.contains(key))
@@ -194,7 +214,8 @@ impl Handler {
                 deadline,
             ),
             pending: Pending::new(deadline, &limits),
-            spare: FrameList::default(),
+            ahead: 1,
+            spare: Vec::new(),
             anew: false,
             next_end: NextEnd::none(),
             rest: Instant::now(),
@@ -604,8 +625,10 @@ struct Zap {
     socket: Socket,
     workers: Workers,
     pending: Pending,
-    /// A list for the next request's frames, so that it need not grow again.
-    spare: FrameList,
+    /// How many requests to read before the first of them is decided.
+    ahead: usize,
+    /// Lists for the frames of the next requests, so that they need not grow again.
+    spare: Vec<FrameList>,
     /// Whether those who are in are to be judged anew.
     anew: bool,
     /// When they are to be, because a certificate ends.
@@ -639,11 +662,12 @@ impl Zap {
     /// GSSAPI, which knows no enforcement, and to sockets of others that do not ask for it.
     fn fall_silent(&mut self) -> Result<()> {
         self.pending = Pending::new(Duration::ZERO, &Limits::off());
+        let mut list = FrameList::default();
         loop {
             let mut timeout = Some(Duration::ZERO);
             for _ in 0..BATCH {
-                match self.socket.try_recv_list(&mut self.spare) {
-                    Ok(()) => self.spare.wipe(0),
+                match self.socket.try_recv_list(&mut list) {
+                    Ok(()) => list.wipe(0),
                     Err(Error::Interrupted) => {}
                     Err(Error::Again) => {
                         timeout = None;
@@ -692,17 +716,45 @@ impl Zap {
 
     /// Reads requests until there is none left, or a batch is full; whether there is none left.
     fn read_requests(&mut self) -> Result<bool> {
-        for _ in 0..BATCH {
-            match self.socket.try_recv_list(&mut self.spare) {
-                Ok(()) => match Frames::new(std::mem::take(&mut self.spare)) {
-                    Ok(frames) => self.judge(frames, false)?,
+        let mut requests = Vec::with_capacity(FETCH);
+        let mut count = 0;
+        while count < BATCH {
+            let drained = self.read_some(&mut requests)?;
+            if drained && requests.is_empty() {
+                return Ok(true);
+            }
+            count += requests.len().max(1);
+            if requests.len() > 1 {
+                self.shared.policies().fetch(&requests);
+            }
+            // Answering may take the signal of another request: so there is none left only if nothing came before.
+            for frames in requests.drain(..) {
+                self.judge(frames, false)?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads as many as are decided in one go; whether there is none left. To find that out costs a system call, so where requests
+    /// come one by one none is looked for before the first is answered.
+    fn read_some(&mut self, requests: &mut Vec<Frames>) -> Result<bool> {
+        for _ in 0..self.ahead {
+            let mut list = self.spare.pop().unwrap_or_default();
+            match self.socket.try_recv_list(&mut list) {
+                Ok(()) => match Frames::new(list) {
+                    Ok(frames) => requests.push(frames),
                     Err(problem) => self.shared.audit.malformed(problem),
                 },
-                Err(Error::Again) => return Ok(true),
+                Err(Error::Again) => {
+                    self.spare.push(list);
+                    self.ahead = requests.len().max(1);
+                    return Ok(true);
+                }
                 Err(Error::Interrupted) => {}
                 Err(error) => return Err(error),
             }
         }
+        self.ahead = (2 * self.ahead).min(FETCH);
         Ok(false)
     }
 
@@ -888,7 +940,10 @@ impl Zap {
 
     fn send(&mut self, mut frames: Frames, reply: ZapReply) -> Result<()> {
         let sent = frames.answer(&reply, &self.socket);
-        self.spare = frames.wipe();
+        let list = frames.wipe();
+        if self.spare.len() < FETCH {
+            self.spare.push(list);
+        }
         match sent {
             Err(Error::Terminated) => Err(Error::Terminated),
             // A ROUTER drops what nobody waits for any more; there is nobody to tell.

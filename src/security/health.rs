@@ -11,6 +11,7 @@ use super::counters::Counters;
 use super::json::Seconds;
 use super::jsonl::AuditFile;
 use super::store::{CertificateStore, Watching};
+use crate::error::Error;
 
 /// How long the thread is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -61,7 +62,7 @@ pub struct StoreHealth {
     pub domains: Vec<Option<Arc<str>>>,
     /// How many keys it admits.
     pub certificates: usize,
-    /// How many files or lines of it cannot be used: see [`CertificateStore::problems`].
+    /// How many files or lines of it cannot be used: [`Health::problems`] says why.
     pub problems: usize,
     /// How changes on disk are noticed; `None` for one in memory.
     pub watching: Option<Watching>,
@@ -77,7 +78,7 @@ pub struct StoreHealth {
 #[non_exhaustive]
 pub struct Expiring {
     /// The certificate.
-    pub certificate: Arc<Certificate>,
+    pub certificate: Certificate,
     /// The directory or key file of its store; `None` for one in memory.
     pub store: Option<PathBuf>,
 }
@@ -120,6 +121,12 @@ impl Health {
             })
         });
         expiring.collect()
+    }
+
+    /// What is wrong with single files and lines of the stores, as [`CertificateStore::problems`] says it: as they are at the time of the call.
+    pub fn problems(&self) -> Vec<Arc<Error>> {
+        let stores = self.stores.iter();
+        stores.flat_map(|health| health.store.problems()).collect()
     }
 }
 

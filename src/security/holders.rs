@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::certificate::Certificate;
-use super::generation::{Kept, KeyMap, keep};
+use super::generation::KeyMap;
 use super::keys::PublicKey;
 use super::trust::Guard;
 
@@ -40,7 +40,7 @@ impl Holders {
     }
 
     /// What is kept of a key in the making.
-    pub(crate) fn held(&self, key: &PublicKey) -> Option<&Kept> {
+    pub(crate) fn held(&self, key: &PublicKey) -> Option<&Certificate> {
         self.next.get(key)
     }
 
@@ -92,18 +92,16 @@ impl Holders {
     }
 
     fn keep(&mut self, certificate: Certificate) {
-        let key = *certificate.public_key();
-        let kept = keep(certificate);
-        if let (Some(guard), Some(old)) = (&self.guard, self.next.get(&key)) {
-            guard.has_left(key, old, Some(&kept));
+        if let (Some(guard), Some(old)) = (&self.guard, self.next.get(certificate.public_key())) {
+            guard.has_left(old, Some(&certificate));
         }
-        Arc::make_mut(&mut self.next).set(key, kept);
+        Arc::make_mut(&mut self.next).set(certificate);
         self.changed = true;
     }
 
     fn drop_key(&mut self, key: &PublicKey) {
-        if let (Some(guard), Some(kept)) = (&self.guard, self.next.get(key)) {
-            guard.has_left(*key, kept, None);
+        if let (Some(guard), Some(old)) = (&self.guard, self.next.get(key)) {
+            guard.has_left(old, None);
         }
         Arc::make_mut(&mut self.next).unset(key);
         self.changed = true;

@@ -1,15 +1,18 @@
 //! `JsonLines`: audit events written to a file, a line of JSON each, by a thread that no decision waits for.
 
+mod open;
+
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::audit::Timed;
+pub(super) use open::can_be_written;
+use open::{Open, identity, size};
+
+use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
 use super::json::{Seconds, event_line, lost_line};
 use crate::error::{Error, Result};
@@ -118,22 +121,12 @@ impl JsonLines {
     /// # Errors
     /// [`Error::Io`]: the file can be neither opened nor created. [`Error::Os`]: no thread can be started.
     pub fn open(path: impl AsRef<Path>, authenticator: &Authenticator) -> Result<Self> {
-        let audit = authenticator.audit();
-        let writer = Self::follow(path.as_ref(), audit.tap())?;
-        audit.add_file(Arc::downgrade(&writer.progress));
-        Ok(writer)
+        Ready::at(path.as_ref())?.write(authenticator.audit())
     }
 
-    fn follow(path: &Path, events: Tap<Timed>) -> Result<Self> {
-        let failed = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
-        // The process may change its directory later.
-        let path = std::path::absolute(path).map_err(failed)?;
-        let open = Open::at(&path).map_err(failed)?;
+    fn follow(ready: Ready, events: Tap<Timed>) -> Result<Self> {
         let progress = Arc::new(Progress {
-            path,
+            path: ready.path,
             lost: events.missing(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -142,7 +135,7 @@ impl JsonLines {
         let writer = Writer {
             progress: progress.clone(),
             text: Text::default(),
-            open: Some(open),
+            open: Some(ready.open),
             noted: 0,
             events,
         };
@@ -190,6 +183,33 @@ impl JsonLines {
         word(&mut self.progress.state());
         self.progress.changed.notify_all();
         self.waker.wake();
+    }
+}
+
+/// A file that can be written to.
+pub(super) struct Ready {
+    path: PathBuf,
+    open: Open,
+}
+
+impl Ready {
+    /// Opens the file, or creates it.
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        let failed = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        // The process may change its directory later.
+        let path = std::path::absolute(path).map_err(failed)?;
+        let open = Open::at(&path).map_err(failed)?;
+        Ok(Self { path, open })
+    }
+
+    /// Writes the events from now on to it.
+    pub(super) fn write(self, audit: &Audit) -> Result<JsonLines> {
+        let writer = JsonLines::follow(self, audit.tap())?;
+        audit.add_file(Arc::downgrade(&writer.progress));
+        Ok(writer)
     }
 }
 
@@ -419,65 +439,11 @@ impl Text {
     }
 }
 
-/// The file that is open.
-struct Open {
-    file: File,
-    /// Device and inode.
-    identity: (u64, u64),
-    /// Its size when it was opened.
-    size: u64,
-    /// Whether it ends within a line.
-    ragged: bool,
-}
-
-impl Open {
-    fn at(path: &Path) -> io::Result<Self> {
-        // A pipe that nobody reads must not hold us up, and a terminal not become ours.
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)?;
-        let meta = file.metadata()?;
-        let size = size(&meta);
-        Ok(Self {
-            file,
-            identity: identity(&meta),
-            size,
-            ragged: size
-                .checked_sub(1)
-                .is_some_and(|last| !is_newline(path, last)),
-        })
-    }
-
-    /// Whether `path` still leads to this file, as far as can be told.
-    fn is_at(&self, path: &Path) -> bool {
-        match fs::metadata(path) {
-            Ok(meta) => identity(&meta) == self.identity,
-            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
-        }
-    }
-}
-
-fn identity(meta: &Metadata) -> (u64, u64) {
-    (meta.dev(), meta.ino())
-}
-
-/// Bytes in a file; what is none has no end to append to.
-fn size(meta: &Metadata) -> u64 {
-    if meta.is_file() { meta.len() } else { 0 }
-}
-
-/// Whether the byte at `position` ends a line; an empty line costs less than a broken one where it cannot be told.
-fn is_newline(path: &Path, position: u64) -> bool {
-    let mut byte = [0];
-    let read = File::open(path).and_then(|file| file.read_exact_at(&mut byte, position));
-    read.is_ok() && byte == *b"\n"
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::OpenOptionsExt;
+
     use super::*;
     use crate::fanout::Fanout;
     use crate::security::{AuditEvent, ZapProblem};
@@ -497,7 +463,7 @@ mod tests {
     impl Log {
         fn to(path: &Path) -> Self {
             let events = Fanout::new();
-            let writer = JsonLines::follow(path, events.tap()).unwrap();
+            let writer = JsonLines::follow(Ready::at(path).unwrap(), events.tap()).unwrap();
             Self {
                 events,
                 emitted: 0,
@@ -663,7 +629,7 @@ mod tests {
                 .unwrap()
                 .success()
         );
-        let no_reader = JsonLines::follow(&path, Fanout::new().tap());
+        let no_reader = Ready::at(&path).map(drop);
         assert!(matches!(no_reader, Err(Error::Io { .. })));
         let mut pipe = OpenOptions::new()
             .read(true)
@@ -719,7 +685,7 @@ mod tests {
     fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing/log");
-        let error = JsonLines::follow(&path, Fanout::new().tap()).unwrap_err();
+        let error = Ready::at(&path).map(drop).unwrap_err();
         assert!(
             error.to_string().contains("missing/log: No such file"),
             "{error}"

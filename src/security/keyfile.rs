@@ -13,9 +13,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::bulk;
-use super::certificate::{Certificate, can_be_sent};
+use super::certificate::{Certificate, Draft, can_be_sent};
 use super::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem, Stamp};
-use super::generation::{Builder, Kept, KeyMap, keep};
+use super::generation::{Builder, KeyMap};
 use super::keys::PublicKey;
 use super::trust::Vet;
 use super::validity::Validity;
@@ -146,20 +146,18 @@ impl<'a> Lines<'a> {
     }
 
     /// Of several lines with one key, the one of the highest serial counts, or the first of these.
-    fn add_newest(&mut self, key: PublicKey, kept: Kept, vet: &Vet) -> Result<(), FileProblem> {
-        let serial = |kept: &Kept| kept.as_ref().and_then(|kept| kept.serial());
-        if let Some(certificate) = &kept {
-            vet.refuse_older(certificate, vet.known.get(&key))?;
-        }
-        match self.keys.get_mut(&key) {
-            Some(other) if serial(other) < serial(&kept) => {
-                *other = kept;
+    fn add_newest(&mut self, certificate: Certificate, vet: &Vet) -> Result<(), FileProblem> {
+        let key = certificate.public_key();
+        vet.refuse_older(&certificate, vet.known.get(key))?;
+        match self.keys.get_mut(key) {
+            Some(other) if other.serial() < certificate.serial() => {
+                *other = certificate;
                 return Err(FileProblem::NewerKey);
             }
             Some(_) => return Err(FileProblem::SameKey),
             None => {}
         }
-        self.keys.add(key, kept);
+        self.keys.add(certificate);
         Ok(())
     }
 
@@ -174,9 +172,9 @@ impl<'a> Lines<'a> {
             for piece in parsed {
                 for (line, outcome) in piece.lines {
                     let line = self.count.saturating_add(line);
-                    let outcome = outcome.and_then(|(key, kept)| match vet {
-                        Some(vet) => self.add_newest(key, kept, vet),
-                        None if self.keys.add(key, kept) => Ok(()),
+                    let outcome = outcome.and_then(|certificate| match vet {
+                        Some(vet) => self.add_newest(certificate, vet),
+                        None if self.keys.add(certificate) => Ok(()),
                         None => Err(FileProblem::SameKey),
                     });
                     if let Err(problem) = outcome {
@@ -205,7 +203,7 @@ fn pieces(mut text: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-type Outcome = Result<(PublicKey, Kept), FileProblem>;
+type Outcome = Result<Certificate, FileProblem>;
 
 /// What lines hold, each with its number from 1 on.
 struct Parsed {
@@ -225,7 +223,7 @@ fn parse(pieces: &[&[u8]], vet: Option<&Vet>) -> Vec<Parsed> {
                 Ok(None) => {}
                 Ok(Some(certificate)) => {
                     let counts = vet.map_or(Ok(()), |vet| vet.admit(&certificate));
-                    let kept = counts.map(|()| (*certificate.public_key(), keep(certificate)));
+                    let kept = counts.map(|()| certificate);
                     lines.push((count, kept.map_err(FileProblem::from)));
                 }
                 Err(problem) => lines.push((count, Err(problem))),
@@ -251,12 +249,12 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<Certificate>, FileProblem
     }
     let (key, mut rest) = split_word(line);
     let key = PublicKey::parse(key)?;
-    let mut certificate = Certificate::with_room(key, rest.len());
+    let mut certificate = Draft::new(key, rest.len());
     let mut validity = Validity::new();
     loop {
         rest = rest.trim_start_matches(zpl::is_space);
         if rest.is_empty() {
-            return Ok(Some(certificate));
+            return Ok(Some(certificate.finish()));
         }
         let (name, value) = rest.split_once('=').ok_or(FileProblem::Pair)?;
         if !zpl::is_name(name) {
@@ -270,7 +268,7 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<Certificate>, FileProblem
             return Err(FileProblem::SameName);
         }
         validity.read(name, value)?;
-        certificate.push_meta(name, value);
+        certificate.push(name, value);
         rest = after;
     }
 }
@@ -419,7 +417,7 @@ mod tests {
         );
         let (keys, faults) = lines(text.as_bytes());
         assert_eq!(keys.len(), 4);
-        let kept = keys.get(&key(1)).unwrap().as_ref().unwrap();
+        let kept = keys.get(&key(1)).unwrap();
         assert_eq!(kept.meta("name"), Some("one"), "the first line counts");
         let numbers: Vec<_> = faults.iter().map(|fault| fault.line.unwrap()).collect();
         assert_eq!(numbers, [4, 6, 8]);

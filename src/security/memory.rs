@@ -69,13 +69,7 @@ impl Memory {
         if self.read {
             return Ok(());
         }
-        let found = match file::read(path, CERTIFICATE_LIMIT, Access::Public) {
-            Ok(bytes) => parse(&bytes).map_err(|fault| fault.at(path))?,
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                BTreeMap::new()
-            }
-            Err(error) => return Err(error),
-        };
+        let found = load(path)?;
         let known = std::mem::take(&mut self.seen);
         self.unsaved = known
             .iter()
@@ -122,6 +116,25 @@ impl Memory {
         }
         Ok(text.to_string())
     }
+}
+
+/// Reads the file; one that is not there says nothing.
+fn load(path: &Path) -> Result<BTreeMap<VerifyKey, u64>> {
+    match file::read(path, CERTIFICATE_LIMIT, Access::Public) {
+        Ok(bytes) => parse(&bytes).map_err(|fault| fault.at(path)),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(BTreeMap::new())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the file can be read, if it is there.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    load(path).map(drop)
 }
 
 /// Reads the bytes of the file.

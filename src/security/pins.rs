@@ -53,8 +53,9 @@ const MAX_KEYS: usize = 8;
 /// that for its network. Lines with the same pattern add up. Hosts are compared as they are written, and never resolved.
 ///
 /// Everything is strict: an endpoint without a line is an error, and so is any line that cannot be read, for as long as it is there: nobody
-/// is connected by the rest of such a file, since the line may have been the one that counts. A file that group or others can write to is
-/// refused; that only those you trust can write to its directory is your part.
+/// is connected by the rest of such a file, since the line may have been the one that counts. A file that others can write to or replace is
+/// refused: it belongs to root or to the user of this process and is writable for its owner alone; and so is its directory (or that has the
+/// sticky bit), and the directory of each symbolic link on the way. What lies above these is your part.
 ///
 /// A file's change counts for the next endpoint that is looked up, at the price of one `stat` for each. A connection keeps the key that it
 /// was made with, and libzmq's reconnections use that: where a server has a new one, open a new socket, or give it to
@@ -107,8 +108,8 @@ impl ServerKeys {
     /// Reads a file, and follows it from now on. An empty one will do to begin with.
     ///
     /// # Errors
-    /// [`Error::Io`]: not there, or not readable. [`Error::File`]: a line that cannot be used; a file that others can write to, is larger
-    /// than 1 MiB, or none at all.
+    /// [`Error::Io`]: not there, or not readable. [`Error::File`]: a line that cannot be used; a file that others can write to or
+    /// replace, is larger than 1 MiB, or none at all.
     pub fn load(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let absolute = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
@@ -655,6 +656,16 @@ mod tests {
             assert!(error.contains(&cure), "{error}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let directory = folder.path().canonicalize().unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+        let said = ServerKeys::load(&path).unwrap_err().to_string();
+        let wanted = format!(
+            "{}: mode 0777 of {1} lets others put another file in its place: run `chmod go-w {1}`, and see whether they did",
+            path.display(),
+            directory.display()
+        );
+        assert_eq!(said, wanted);
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).unwrap();
         pins.add("tcp://x:1", key(3)).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

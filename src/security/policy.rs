@@ -1,9 +1,14 @@
 //! `Policy`: who may connect to the sockets of one domain.
 
+mod judgement;
+
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
+
+use judgement::check_password;
+pub(crate) use judgement::{Judgement, Question};
 
 use super::address::{AddressRule, AddressSet, PeerAddress};
 use super::audit::Reason;
@@ -12,7 +17,6 @@ use super::explain::Trace;
 use super::generation::Hook;
 use super::gssapi::GssapiPolicy;
 use super::keys::PublicKey;
-use super::lockouts::Guard;
 use super::passwords::{PasswordFile, Proof};
 use super::store::CertificateStore;
 use super::validity::{Date, Validity};
@@ -341,19 +345,17 @@ impl Policy {
             }
             Keys::Stores(stores) => {
                 let mut refused = None;
-                for kept in stores.iter().filter_map(|store| store.find(&key)) {
-                    let life = kept.as_ref().map_or(Validity::new(), |it| it.validity());
+                for certificate in stores.iter().filter_map(|store| store.lookup(&key)) {
+                    let life = certificate.validity();
                     let admits = reading.admits(&life);
                     trace.asked(Rule::Credential, admits.is_ok(), || {
                         describe(&key, &life, reading)
                     });
                     match admits {
                         Ok(()) => {
-                            let metadata =
-                                kept.map_or(Metadata::new().into(), |it| it.properties());
                             return Judgement::Decided(Outcome::admitted(
                                 UserId::Key(key),
-                                metadata,
+                                certificate.properties(),
                             ));
                         }
                         Err(reason) => refused = Some(reason),
@@ -447,77 +449,6 @@ impl fmt::Debug for CurvePolicy {
     }
 }
 
-/// What a policy makes of a request.
-pub(crate) enum Judgement {
-    Decided(Outcome),
-    /// The key is in none of the stores, or its certificates do not admit now: `refused`, once they are known to be current.
-    NotInStores {
-        stores: Vec<Arc<CertificateStore>>,
-        refused: Outcome,
-    },
-    /// Something decides that may take its time.
-    Ask(Question),
-}
-
-/// A decision that may take its time.
-pub(crate) enum Question {
-    /// Another, which is not asked if its peer is locked out by then.
-    Guarded {
-        guard: Guard,
-        question: Box<Question>,
-    },
-    /// Does the application admit this peer?
-    Callback {
-        ask: Box<dyn FnOnce(Reply) + Send>,
-        /// The peer's, unless the application says otherwise.
-        user_id: UserId,
-        refused: Outcome,
-    },
-    /// Is this the user's password? Takes a hash, or asks the disk whether the file has changed.
-    Password {
-        passwords: Arc<PasswordFile>,
-        name: Vec<u8>,
-        password: Zeroizing<Vec<u8>>,
-        refused: Outcome,
-    },
-}
-
-impl Question {
-    pub(crate) fn callback<P: Send + 'static>(
-        callback: &Callback<P>,
-        peer: P,
-        user_id: UserId,
-        refused: Outcome,
-    ) -> Self {
-        let callback = callback.clone();
-        Self::Callback {
-            ask: Box::new(move |reply| callback(peer, reply)),
-            user_id,
-            refused,
-        }
-    }
-
-    /// Asks. May block, and may panic. `sink` gets the answer in any case, once, now or later.
-    pub(crate) fn ask(self, sink: impl FnOnce(Outcome) + Send + 'static) {
-        match self {
-            Question::Guarded { guard, question } => guard.ask(*question, Box::new(sink)),
-            Question::Callback {
-                ask,
-                user_id,
-                refused,
-            } => ask(Reply::new(user_id, refused, sink)),
-            Question::Password {
-                passwords,
-                name,
-                password,
-                refused,
-            } => {
-                sink(check_password(&passwords, name, &password, refused));
-            }
-        }
-    }
-}
-
 /// The rule that names the address, which is read only where there are rules.
 fn matching(rules: &AddressSet, address: &Whence<'_>) -> Option<AddressRule> {
     if rules.is_empty() {
@@ -537,19 +468,4 @@ fn describe(key: &PublicKey, life: &Validity, reading: &mut Reading<'_>) -> Stri
         text += &format!(", valid {life}; it is {}, give or take {skew:?}", Date(now));
     }
     text
-}
-
-fn check_password(
-    passwords: &PasswordFile,
-    name: Vec<u8>,
-    password: &[u8],
-    refused: Outcome,
-) -> Outcome {
-    match passwords.prove(&name, password) {
-        None => refused,
-        proof => Outcome {
-            proof,
-            ..Outcome::admitted(UserId::Text(name), Metadata::new())
-        },
-    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::certificate::Certificate;
 use super::directory::Layout;
-use super::generation::{Current, Hook, Kept, KeyMap, keep};
+use super::generation::{Current, Hook, KeyMap};
 use super::health::Reload;
 use super::keys::PublicKey;
 use super::revocations::RevocationList;
@@ -228,8 +228,7 @@ impl CertificateStore {
             vet.admit(&certificate)?;
             vet.refuse_older(&certificate, vet.known.get(&key))?;
         }
-        let kept = keep(certificate);
-        self.memory.change(|map| map.set(key, kept));
+        self.memory.change(|map| map.set(certificate));
         Ok(())
     }
 
@@ -242,27 +241,30 @@ impl CertificateStore {
 
     /// The certificate of this key, whether or not its [`validity`](Certificate::validity) admits it now.
     #[doc(alias = "zcertstore_lookup")]
-    pub fn lookup(&self, key: &PublicKey) -> Option<Arc<Certificate>> {
-        let kept = self.find(key)?;
-        Some(kept.unwrap_or_else(|| Arc::new(Certificate::new(*key))))
-    }
-
-    /// What is kept beside this key, if there is a certificate with it.
-    pub(super) fn find(&self, key: &PublicKey) -> Option<Kept> {
+    pub fn lookup(&self, key: &PublicKey) -> Option<Certificate> {
         self.memory
             .get(key)
-            .filter(|kept| self.counts(kept))
+            .filter(|certificate| self.counts(certificate))
             .or_else(|| self.files.as_ref()?.keys().get(key))
     }
 
+    /// Has what will be looked up soon, at most [`FETCH`](super::generation::FETCH) keys, fetched from memory.
+    pub(super) fn fetch(&self, keys: &[PublicKey]) {
+        self.memory.fetch(keys);
+        if let Some(files) = &self.files {
+            files.keys().fetch(keys);
+        }
+    }
+
     /// Whether what was inserted counts at present.
-    fn counts(&self, kept: &Kept) -> bool {
-        self.guard.as_ref().is_none_or(|guard| guard.admits(kept))
+    fn counts(&self, certificate: &Certificate) -> bool {
+        let guard = self.guard.as_ref();
+        guard.is_none_or(|guard| guard.admits(certificate))
     }
 
     /// The keys that were inserted and count.
     fn inserted<'a>(&self, memory: &'a KeyMap) -> impl Iterator<Item = &'a PublicKey> {
-        let counts = |key: &&PublicKey| memory.get(key).is_some_and(|kept| self.counts(kept));
+        let counts = |key: &&PublicKey| memory.get(key).is_some_and(|it| self.counts(it));
         memory
             .keys()
             .filter(move |key| self.guard.is_none() || counts(key))
@@ -301,14 +303,14 @@ impl CertificateStore {
     }
 
     /// The certificates that admit now and end before `time`, the first to end first. Looks at all of them.
-    pub fn ending_before(&self, time: SystemTime) -> Vec<Arc<Certificate>> {
+    pub fn ending_before(&self, time: SystemTime) -> Vec<Certificate> {
         let now = SystemTime::now();
         let memory = self.memory.generation();
         let files = self.files.as_ref().map(|files| files.keys().generation());
         let files = files.iter().flat_map(|files| files.certificates());
         let inserted = memory.certificates();
-        let inserted = inserted.filter(|it| self.counts(&Some(Arc::clone(it))));
-        let before = |key| memory.get(key).is_some_and(|kept| self.counts(kept));
+        let inserted = inserted.filter(|it| self.counts(it));
+        let before = |key| memory.get(key).is_some_and(|it| self.counts(it));
         let beside = files.filter(|it| !before(it.public_key()));
         let mut ending: Vec<_> = inserted
             .chain(beside)

@@ -1,17 +1,17 @@
 //! Whom a signed store believes: its administrators, their revocation lists, and what it has seen of them.
 
-use std::collections::HashMap;
+mod guard;
+mod rules;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::certificate::Certificate;
+pub(crate) use guard::Guard;
+pub(crate) use rules::{Rules, Vet};
+
 use super::file::FileProblem;
-use super::generation::{Kept, KeyMap};
-use super::keys::PublicKey;
-use super::memory::Memory;
 use super::revocations::{RevocationList, RevocationProblem};
-use super::signing::{SignatureProblem, Signed, VerifyKey};
+use super::signing::VerifyKey;
 use crate::error::{Error, Result};
 
 /// Whom a [signed store](super::CertificateStore::signed_directory) believes: which administrators may sign, and where their revocation
@@ -72,13 +72,17 @@ struct Administrator {
 impl Trust {
     /// Believes these administrators; nobody is admitted without any.
     pub fn new(administrators: impl IntoIterator<Item = VerifyKey>) -> Self {
-        let mut trust = Self::default();
-        for key in administrators {
-            if trust.administrators().all(|known| *known != key) {
-                trust.administrators.push(Administrator { key, list: None });
-            }
+        administrators
+            .into_iter()
+            .fold(Self::default(), Self::believe)
+    }
+
+    /// Believes this administrator too.
+    pub(crate) fn believe(mut self, key: VerifyKey) -> Self {
+        if self.administrators().all(|known| *known != key) {
+            self.administrators.push(Administrator { key, list: None });
         }
-        trust
+        self
     }
 
     /// Believes this administrator, and requires his revocation list at this path, where it is followed as it changes. It may lie in the
@@ -138,266 +142,6 @@ impl Trust {
     }
 }
 
-/// What counts at one moment: judges certificates, on any thread.
-#[derive(Default)]
-pub(crate) struct Rules {
-    administrators: Vec<(VerifyKey, String)>,
-    lists: Vec<(VerifyKey, Arc<RevocationList>)>,
-    /// Whether all lists that are required are in force.
-    pub(crate) open: bool,
-}
-
-impl Rules {
-    pub(crate) fn new(
-        trust: &Trust,
-        lists: Vec<(VerifyKey, Arc<RevocationList>)>,
-        open: bool,
-    ) -> Self {
-        let administrators = trust.administrators();
-        Self {
-            administrators: administrators.map(|key| (*key, key.to_string())).collect(),
-            lists,
-            open,
-        }
-    }
-
-    /// Whether both admit the same certificates while they are open.
-    pub(crate) fn judge_alike(&self, other: &Self) -> bool {
-        let same = |(a, b): (&(VerifyKey, Arc<RevocationList>), &(_, _))| {
-            a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1)
-        };
-        self.administrators == other.administrators
-            && self.lists.len() == other.lists.len()
-            && self.lists.iter().zip(&other.lists).all(same)
-    }
-
-    pub(crate) fn lists(&self) -> &[(VerifyKey, Arc<RevocationList>)] {
-        &self.lists
-    }
-
-    /// Whether a certificate counts, its signature not looked at: for one that was verified before.
-    pub(crate) fn admit_verified(&self, certificate: &Certificate) -> Result<(), SignatureProblem> {
-        self.claim(certificate).map(|_| ())
-    }
-
-    /// Who signed, if he is believed.
-    fn signer(&self, signed: &Signed<'_>) -> Option<&VerifyKey> {
-        let mut known = self.administrators.iter();
-        let (key, _) = known.find(|(_, text)| text == signed.signer)?;
-        Some(key)
-    }
-
-    /// What a certificate says of its signature, if a certificate that says so can count.
-    fn claim<'a>(
-        &self,
-        certificate: &'a Certificate,
-    ) -> Result<(Signed<'a>, &VerifyKey), SignatureProblem> {
-        let signed = Signed::of(certificate)?;
-        let Some(signer) = self.signer(&signed) else {
-            return Err(match VerifyKey::parse(signed.signer) {
-                Ok(signer) => SignatureProblem::UnknownSigner { signer },
-                Err(_) => SignatureProblem::Malformed,
-            });
-        };
-        for (by, list) in &self.lists {
-            let entry = list.revocation(certificate.public_key());
-            if let Some(entry) = entry.filter(|entry| entry.covers(signed.serial)) {
-                return Err(SignatureProblem::Revoked {
-                    by: *by,
-                    reason: entry.reason().to_owned(),
-                });
-            }
-            if by == signer && signed.serial < list.minimum_serial() {
-                return Err(SignatureProblem::Void {
-                    serial: signed.serial,
-                    minimum: list.minimum_serial(),
-                    by: *by,
-                });
-            }
-        }
-        Ok((signed, signer))
-    }
-}
-
-/// Serials of an administrator's certificates whose keys have left a store, so that no older ones bring them back. It holds what he
-/// signed, and of that the last half million to a million keys.
-#[derive(Default)]
-struct Floors {
-    recent: HashMap<PublicKey, u64>,
-    before: HashMap<PublicKey, u64>,
-}
-
-impl Floors {
-    const HALF: usize = 1 << 19;
-
-    fn raise(&mut self, key: PublicKey, serial: u64) {
-        if self.recent.len() >= Self::HALF {
-            self.before = std::mem::take(&mut self.recent);
-        }
-        let floor = self.recent.entry(key).or_default();
-        *floor = serial.max(*floor);
-    }
-
-    fn of(&self, key: &PublicKey) -> u64 {
-        let floor = |map: &HashMap<_, _>| map.get(key).copied().unwrap_or(0);
-        floor(&self.recent).max(floor(&self.before))
-    }
-}
-
-/// What a signed store and its watcher share.
-#[derive(Default)]
-pub(crate) struct Guard {
-    wanted: Mutex<Arc<Trust>>,
-    rules: RwLock<Arc<Rules>>,
-    memory: Mutex<Memory>,
-    floors: Mutex<HashMap<VerifyKey, Floors>>,
-    /// Signatures verified.
-    #[cfg(test)]
-    verified: std::sync::atomic::AtomicUsize,
-    /// By how many seconds the clock is ahead.
-    #[cfg(test)]
-    ahead: std::sync::atomic::AtomicU64,
-}
-
-impl Guard {
-    /// Believes what `trust` says, once its lists were read; at once where there are none.
-    pub(crate) fn new(trust: Trust) -> Self {
-        let guard = Self::default();
-        guard.want(trust);
-        guard
-    }
-
-    pub(crate) fn want(&self, trust: Trust) {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        *wanted = Arc::new(trust);
-    }
-
-    /// What the operator wants.
-    pub(crate) fn wanted(&self) -> Arc<Trust> {
-        Arc::clone(&self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What the clock shows.
-    pub(crate) fn now(&self) -> SystemTime {
-        let now = SystemTime::now();
-        #[cfg(test)]
-        let now = {
-            let ahead = self.ahead.load(std::sync::atomic::Ordering::Relaxed);
-            now + std::time::Duration::from_secs(ahead)
-        };
-        now
-    }
-
-    /// What counts now.
-    pub(crate) fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Admits nobody until there are other rules.
-    pub(crate) fn close(&self) {
-        self.set_rules(Rules::default());
-    }
-
-    pub(crate) fn set_rules(&self, rules: Rules) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
-    }
-
-    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn floors(&self) -> MutexGuard<'_, HashMap<VerifyKey, Floors>> {
-        self.floors.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The highest serial of a key's certificates that have left, of those by administrators who are believed; 0 for none.
-    fn newest_left(&self, key: &PublicKey, rules: &Rules) -> u64 {
-        let floors = self.floors();
-        if floors.is_empty() {
-            return 0;
-        }
-        let believed = rules.administrators.iter();
-        let serials = believed.filter_map(|(signer, _)| Some(floors.get(signer)?.of(key)));
-        serials.max().unwrap_or(0)
-    }
-
-    /// A key left, whose certificate was this one; or `next` takes its place.
-    pub(crate) fn has_left(&self, key: PublicKey, kept: &Kept, next: Option<&Kept>) {
-        let Some(old) = kept.as_ref().and_then(|kept| Signed::of(kept).ok()) else {
-            return;
-        };
-        let next = next.and_then(|next| Signed::of(next.as_ref()?).ok());
-        // A newer one of the same administrator says as much.
-        if next.is_some_and(|next| next.signer == old.signer && next.serial >= old.serial) {
-            return;
-        }
-        if let Some(signer) = self.rules().signer(&old) {
-            let mut floors = self.floors();
-            floors.entry(*signer).or_default().raise(key, old.serial);
-        }
-    }
-
-    /// Forgets what was signed by those who are believed no more.
-    pub(crate) fn forget_others(&self, rules: &Rules) {
-        let believed =
-            |signer: &VerifyKey| rules.administrators.iter().any(|(key, _)| key == signer);
-        self.floors().retain(|signer, _| believed(signer));
-    }
-
-    /// Whether a certificate that was verified is admitted now.
-    pub(crate) fn admits(&self, kept: &Kept) -> bool {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let admitted = |kept: &Arc<Certificate>| rules.admit_verified(kept).is_ok();
-        rules.open && kept.as_ref().is_some_and(admitted)
-    }
-}
-
-/// What judges the certificates of one reading, on any thread.
-pub(crate) struct Vet {
-    pub(crate) guard: Arc<Guard>,
-    pub(crate) rules: Arc<Rules>,
-    /// Certificates that were verified before.
-    pub(crate) known: Arc<KeyMap>,
-}
-
-impl Vet {
-    /// Whether a certificate counts; that it may be older than another one of its key is not looked at.
-    pub(crate) fn admit(&self, certificate: &Certificate) -> Result<(), SignatureProblem> {
-        let (signed, signer) = self.rules.claim(certificate)?;
-        match self.known.get(certificate.public_key()) {
-            Some(Some(known)) if **known == *certificate => Ok(()),
-            _ => {
-                #[cfg(test)]
-                self.guard
-                    .verified
-                    .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                signed.verify(certificate, signer)
-            }
-        }
-    }
-
-    /// Refuses a certificate that is older than another one of its key: `held` now, or one that has left. What administrators signed who
-    /// are believed no more does not count.
-    pub(crate) fn refuse_older(
-        &self,
-        certificate: &Certificate,
-        held: Option<&Kept>,
-    ) -> Result<(), SignatureProblem> {
-        let serial = certificate.serial().unwrap_or(0);
-        let held = held.and_then(|held| Signed::of(held.as_ref()?).ok());
-        let held = held.filter(|held| self.rules.signer(held).is_some());
-        let held = held.map_or(0, |held| held.serial);
-        let left = self
-            .guard
-            .newest_left(certificate.public_key(), &self.rules);
-        let newest = held.max(left);
-        if serial < newest {
-            return Err(SignatureProblem::Superseded { serial, newest });
-        }
-        Ok(())
-    }
-}
-
 /// Why a list cannot be put in force, or stay so.
 pub(crate) fn gap(
     by: VerifyKey,
@@ -420,14 +164,17 @@ mod tests {
     use std::cell::RefCell;
     use std::collections::BTreeMap;
     use std::fs;
+    use std::sync::Arc;
     use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::security::certificate::Certificate;
     use crate::security::directory::Layout;
-    use crate::security::signing::SigningKey;
+    use crate::security::keys::PublicKey;
+    use crate::security::signing::{SignatureProblem, SigningKey};
     use crate::security::store::CertificateStore;
     use crate::security::watcher::Message;
     use crate::security::zpl;
@@ -556,11 +303,7 @@ mod tests {
                 let key = verify(n);
                 trust = match by {
                     ..0 => trust.revocations(key, self.path(&format!("list-{n}"))),
-                    _ => Trust {
-                        administrators: [trust.administrators, Trust::new([key]).administrators]
-                            .concat(),
-                        memory: None,
-                    },
+                    _ => trust.believe(key),
                 };
             }
             trust

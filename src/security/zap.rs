@@ -2,8 +2,8 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::io::Write;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use super::address::PeerAddress;
 use super::certificate::Certificate;
@@ -270,15 +270,19 @@ impl Frames {
             UserId::Key(key) => socket.send_copy(&key.to_z85(), true)?,
             UserId::Text(text) => socket.send_copy(text, true)?,
         }
-        let metadata = reply.metadata.encoded();
-        match reply.admission {
-            Some(number) => {
-                let mut all = metadata.clone();
-                all.push_admission(number);
-                socket.send_copy(all.as_bytes(), false)
-            }
-            None => socket.send_copy(metadata.as_bytes(), false),
-        }
+        let mut admission = Admission([0; 48]);
+        let admission = reply.admission.map(|number| admission.property(number));
+        socket.send_joined([reply.metadata.encoded(), admission.unwrap_or_default()])
+    }
+
+    /// The domain, without the NUL that C programs leave at its end, and the key, if it is a request over CURVE.
+    pub(crate) fn curve_key(&self) -> Option<(&[u8], PublicKey)> {
+        let mut body = self.frames.from(self.envelope + 2);
+        let domain = body.next()?;
+        let (mechanism, key) = (body.nth(2)?, body.next()?);
+        let key = PublicKey::from_bytes(key.try_into().ok()?);
+        let domain = domain.strip_suffix(&[0]).unwrap_or(domain);
+        (mechanism == b"CURVE").then_some((domain, key))
     }
 
     /// Wipes the credentials where they may be a password; the list, for another request.
@@ -373,13 +377,13 @@ impl Default for UserId {
 #[derive(Debug)]
 pub(crate) enum Properties {
     Own(Metadata),
-    Of(Arc<Certificate>),
+    Of(Certificate),
 }
 
 impl Properties {
-    fn encoded(&self) -> &Metadata {
+    fn encoded(&self) -> &[u8] {
         match self {
-            Properties::Own(metadata) => metadata,
+            Properties::Own(metadata) => metadata.as_bytes(),
             Properties::Of(certificate) => certificate.encoded(),
         }
     }
@@ -436,11 +440,6 @@ impl Metadata {
         self.add(name, value)
     }
 
-    /// Adds the number of the admission, for which there is room beyond the limit: without it, nobody could tell whose a message is.
-    fn push_admission(&mut self, number: u64) {
-        self.keep(ADMISSION, &number.to_string());
-    }
-
     fn add(&mut self, name: &str, value: &str) -> Result<(), ZapProblem> {
         let size = self.0.len() + PROPERTY_OVERHEAD + name.len() + value.len();
         if size > METADATA_LIMIT {
@@ -480,18 +479,42 @@ impl Metadata {
 
     /// Names and values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut rest = &self.0[..];
-        std::iter::from_fn(move || {
-            let (&length, tail) = rest.split_first()?;
-            let (name, tail) = tail.split_at_checked(length.into())?;
-            let (length, tail) = tail.split_first_chunk()?;
-            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-            let (value, tail) = tail.split_at_checked(length)?;
-            rest = tail;
-            // They were text when they were put in.
-            let text = |bytes| std::str::from_utf8(bytes).ok();
-            Some((text(name)?, text(value)?))
-        })
+        properties(&self.0)
+    }
+}
+
+/// Names and values of encoded metadata.
+pub(crate) fn properties(encoded: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = encoded;
+    std::iter::from_fn(move || {
+        let (&length, tail) = rest.split_first()?;
+        let (name, tail) = tail.split_at_checked(length.into())?;
+        let (length, tail) = tail.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (value, tail) = tail.split_at_checked(length)?;
+        rest = tail;
+        // They were text when they were put in.
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        Some((text(name)?, text(value)?))
+    })
+}
+
+/// The property that numbers an admission. A reply has room for it beyond the limit of other metadata: without it, nobody could tell
+/// whose a message is.
+struct Admission([u8; 48]);
+
+impl Admission {
+    /// As encoded.
+    fn property(&mut self, number: u64) -> &[u8] {
+        let digits = 1 + number.checked_ilog10().unwrap_or(0);
+        let mut rest = &mut self.0[..];
+        // Never too long: the name has 21 bytes, the longest number 20.
+        let _ = rest.write_all(&[ADMISSION.len() as u8]);
+        let _ = rest.write_all(ADMISSION.as_bytes());
+        let _ = rest.write_all(&digits.to_be_bytes());
+        let _ = write!(rest, "{number}");
+        let unused = rest.len();
+        self.0.get(..self.0.len() - unused).unwrap_or_default()
     }
 }
 
@@ -595,8 +618,10 @@ mod tests {
         assert_eq!(refused, Err(ZapProblem::MetadataSize(METADATA_LIMIT + 1)));
         metadata.push("b", &most).unwrap();
         assert_eq!(metadata.as_bytes().len(), METADATA_LIMIT);
-        metadata.push_admission(u64::MAX);
-        let last = metadata.iter().last().unwrap();
-        assert_eq!(last, (ADMISSION, &*u64::MAX.to_string()));
+        for number in [0, 9, 10, u64::MAX] {
+            let mut admission = Admission([0; 48]);
+            let read: Vec<_> = properties(admission.property(number)).collect();
+            assert_eq!(read, [(ADMISSION, &*number.to_string())]);
+        }
     }
 }

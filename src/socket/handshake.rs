@@ -209,43 +209,98 @@ pub(crate) fn explain(
 /// Connects `socket`, which is new, and returns when that connection is secured.
 pub(super) fn connect(socket: &Socket, endpoint: &str, timeout: Duration) -> Result<()> {
     let verdict = watch(socket, endpoint, timeout);
-    // Where nobody else watches the socket, it need not keep a thread for it.
-    if socket.watched.is_none() {
-        socket.monitor.stop(&socket.raw);
-    }
+    rest(socket);
     verdict
 }
 
-fn watch(socket: &Socket, endpoint: &str, timeout: Duration) -> Result<()> {
-    if endpoint.starts_with("inproc://") {
-        return socket.connect(endpoint); // no handshake, no events: both ends are in this process
+/// After the verdict: where nobody else watches the socket, it need not keep a thread for it.
+pub(super) fn rest(socket: &Socket) {
+    if socket.watched.is_none() {
+        socket.monitor.stop(&socket.raw);
     }
-    let start = Instant::now();
-    // Half of the time is for the peer, half to ask why it did not take the first.
-    let mut watch = HandshakeWatch::attach(socket)?.patience(timeout / 2);
-    socket.connect(endpoint)?;
-    watch.expect(endpoint);
-    let mut passing = None;
-    let problem = loop {
-        let left = timeout.saturating_sub(start.elapsed());
-        match watch.next(Some(left))?.map(|event| event.outcome) {
-            Some(HandshakeOutcome::Secured) => return Ok(()),
-            Some(HandshakeOutcome::Failed(problem)) if problem.may_pass() => {
-                passing = Some(problem);
-            }
-            Some(HandshakeOutcome::Failed(problem)) => break problem,
-            None => {
-                let present = watch.present(endpoint).or(passing);
-                break present.unwrap_or(HandshakeProblem::Silent { waited: timeout });
-            }
-        }
+}
+
+fn watch(socket: &Socket, endpoint: &str, timeout: Duration) -> Result<()> {
+    let Some(mut check) = Check::start(socket, endpoint, timeout)? else {
+        return Ok(());
     };
-    // A shutdown ends handshakes too, and is the better reason.
-    socket.get(options::EVENTS)?;
-    Err(Error::Handshake {
-        endpoint: endpoint.to_owned(),
-        problem: problem.after(timeout),
-    })
+    loop {
+        let event = check.watch.next(Some(check.left()))?;
+        if let Some(verdict) = check.judge(event) {
+            return verdict.or_else(|problem| check.fail(socket, problem));
+        }
+    }
+}
+
+/// A new connection whose verdict is waited for.
+pub(super) struct Check {
+    pub(super) watch: HandshakeWatch,
+    endpoint: String,
+    start: Instant,
+    timeout: Duration,
+    /// What it suffers from that may pass.
+    passing: Option<HandshakeProblem>,
+}
+
+impl Check {
+    /// Connects; `None` where there is nothing to wait for.
+    pub(super) fn start(
+        socket: &Socket,
+        endpoint: &str,
+        timeout: Duration,
+    ) -> Result<Option<Self>> {
+        if endpoint.starts_with("inproc://") {
+            socket.connect(endpoint)?; // no handshake, no events: both ends are in this process
+            return Ok(None);
+        }
+        let start = Instant::now();
+        // Half of the time is for the peer, half to ask why it did not take the first.
+        let mut watch = HandshakeWatch::attach(socket)?.patience(timeout / 2);
+        socket.connect(endpoint)?;
+        watch.expect(endpoint);
+        Ok(Some(Self {
+            watch,
+            endpoint: endpoint.to_owned(),
+            start,
+            timeout,
+            passing: None,
+        }))
+    }
+
+    /// The time that is left.
+    pub(super) fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.start.elapsed())
+    }
+
+    /// The verdict after an event, or after there was none in time; `None` to go on waiting.
+    pub(super) fn judge(
+        &mut self,
+        event: Option<HandshakeEvent>,
+    ) -> Option<Result<(), HandshakeProblem>> {
+        Some(match event.map(|event| event.outcome) {
+            Some(HandshakeOutcome::Secured) => Ok(()),
+            Some(HandshakeOutcome::Failed(problem)) if problem.may_pass() => {
+                self.passing = Some(problem);
+                return None;
+            }
+            Some(HandshakeOutcome::Failed(problem)) => Err(problem),
+            None => {
+                let present = self.watch.present(&self.endpoint).or(self.passing.take());
+                let waited = self.timeout;
+                Err(present.unwrap_or(HandshakeProblem::Silent { waited }))
+            }
+        })
+    }
+
+    /// The problem as an error.
+    pub(super) fn fail(self, socket: &Socket, problem: HandshakeProblem) -> Result<()> {
+        // A shutdown ends handshakes too, and is the better reason.
+        socket.get(options::EVENTS)?;
+        Err(Error::Handshake {
+            problem: problem.after(self.timeout),
+            endpoint: self.endpoint,
+        })
+    }
 }
 
 #[cfg(test)]

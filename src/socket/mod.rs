@@ -11,11 +11,14 @@ mod message;
 mod monitor;
 mod multipart;
 pub mod options;
+mod pollable;
 mod poller;
 pub(crate) mod probe;
 mod proxy;
 mod steerable;
 mod timers;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod typed;
 mod watch;
 
@@ -24,6 +27,8 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::AsyncSocket;
 pub use builder::{Mechanism, SocketBuilder};
 pub(crate) use builder::{Secured, sealed};
 #[cfg(feature = "linked")]
@@ -37,6 +42,7 @@ pub use message::Message;
 pub use monitor::{EventKind, Monitor, MonitorEvent, ProtocolError};
 pub use multipart::{Frames, Tuple};
 pub use options::{ContextOption, SocketOption};
+pub use pollable::PollableSocket;
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
 pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};
@@ -494,6 +500,12 @@ impl Socket {
     /// Sends a copy of `bytes`, as [`send_more`](Self::send_more) or [`send`](Self::send) do.
     pub(crate) fn send_copy(&self, bytes: &[u8], more: bool) -> Result<()> {
         self.raw.send_copy(bytes, if more { SNDMORE } else { 0 })
+    }
+
+    /// Sends the last frame of a message, in two pieces.
+    pub(crate) fn send_joined(&self, pieces: [&[u8]; 2]) -> Result<()> {
+        let mut frame = RawMessage::joined(self.raw.api(), pieces)?;
+        self.raw.send(&mut frame, 0)
     }
 
     /// As [`try_recv_multipart`](Self::try_recv_multipart), into a list that need not grow anew each time. For sockets of ours, on which

@@ -6,8 +6,10 @@
 
 use std::cell::RefCell;
 use std::ffi::CStr;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use zmq_sys_wrap::zmq;
@@ -42,6 +44,23 @@ impl Monitor {
     /// [`Error::Terminated`] once the socket is closed or the context shut down, and all events before that were read.
     pub fn next(&self, timeout: Option<Duration>) -> Result<Option<MonitorEvent>> {
         self.0.next(timeout).map_err(|Closed| Error::Terminated)
+    }
+
+    /// The next event, awaited on any runtime. Cancel-safe: what was not returned is still to come.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_event(&mut self) -> Result<MonitorEvent> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// The next event; where there is none, the task is woken once there may be one. Ever only the task that polled last.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<MonitorEvent>> {
+        let event = self.0.poll_next(cx);
+        event.map_err(|Closed| Error::Terminated)
     }
 
     /// How many events this monitor did not get because it was not read.

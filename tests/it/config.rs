@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ironhouse::security::{
     AuditEvent, AuditEvents, Config, ConfigProblem, ConfiguredAuthenticator, Credential,
-    FileProblem, PeerAddress, PublicKey, Reason, SecretCertificate,
+    FileProblem, PeerAddress, PublicKey, Reason, RevocationList, SecretCertificate, SigningKey,
 };
 use ironhouse::{Context, Error};
 
@@ -212,7 +213,20 @@ fn file_replaced_half_way_is_refused() {
         let whole = "[domain.a]\nallow = [\"127.0.0.1\"]\ndeny = [\"127.0.0.2\"]\nnull = true\n";
         for end in 0..whole.len() {
             fs::write(&house.path, &whole[..end]).unwrap();
-            house.house.reload().expect_err(&whole[..end]);
+            let error = house.house.reload().expect_err(&whole[..end]).to_string();
+            // Either the last line is cut, or whole ones are missing.
+            let reason = match &whole[..end] {
+                "" => "an empty file counts as cut off",
+                lines if lines.ends_with('\n') => "takes no mechanism",
+                _ => "the last line does not end, so the file may have been cut off",
+            };
+            let path = format!("{}:", house.path.display());
+            assert!(error.starts_with(&path), "{error}");
+            let problems = house.problems();
+            assert!(
+                problems.iter().any(|problem| problem.contains(reason)),
+                "{problems:#?}"
+            );
             assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
         }
         fs::write(&house.path, whole).unwrap();
@@ -297,6 +311,16 @@ fn large_file_is_refused_with_its_limit() {
     );
     assert_eq!(error.to_string(), said);
     assert_eq!(Config::check(&path).len(), 1);
+    within(SOON, || {
+        let house = House::new(OPEN);
+        house.replace(&"#".repeat(10_000_000));
+        let told = house.told();
+        assert!(
+            told.ends_with("may hold; what was read before stays in force"),
+            "{told}"
+        );
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
+    });
 }
 
 #[test]
@@ -423,5 +447,266 @@ fn change_of_limits_needs_a_restart() {
             problems.len() == 1 && problems[0].contains("`limits` cannot change while"),
             "{problems:?}"
         );
+    });
+}
+
+/// Waits until the audit file has a line with this text.
+fn audited(path: &Path, text: &str) {
+    while !fs::read_to_string(path).is_ok_and(|lines| lines.contains(text)) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn audit_file_is_written_and_another_one_takes_over() {
+    within(SOON, || {
+        let audit = |file: &str| format!("[audit]\nfile = \"{file}\"\n{OPEN}");
+        let house = House::new(&audit("one"));
+        let at = |name: &str| house.folder.path().join(name);
+        let mode = fs::metadata(at("one")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        house.replace("x");
+        house.house.reload().unwrap_err();
+        audited(&at("one"), "config_refused");
+
+        let before = fs::read_to_string(at("one")).unwrap();
+        fs::create_dir(at("log")).unwrap();
+        house.replace(&audit("log/two"));
+        house.house.reload().unwrap();
+        audited(&at("log/two"), "config_changed");
+        assert_eq!(fs::read_to_string(at("one")).unwrap(), before);
+        let health = house.house.authenticator().health();
+        let files: Vec<_> = health.files.iter().map(|file| file.path.clone()).collect();
+        assert_eq!(files, [at("log/two")]);
+
+        // Unchanged, it goes on; renamed by log rotation, it is made anew.
+        fs::rename(at("log/two"), at("log/two.1")).unwrap();
+        house.replace(&format!("{}# a comment\n", audit("log/two")));
+        house.house.reload().unwrap();
+        audited(&at("log/two"), "config_changed");
+
+        // Without the table, events go nowhere, and all that came before is written.
+        let before = fs::read_to_string(at("log/two")).unwrap();
+        house.replace(OPEN);
+        house.house.reload().unwrap();
+        assert!(house.house.authenticator().health().files.is_empty());
+        assert_eq!(fs::read_to_string(at("log/two")).unwrap(), before);
+    });
+}
+
+#[test]
+fn audit_file_that_cannot_be_written_to_refuses_the_file_until_it_is_mended() {
+    within(SOON, || {
+        let text = format!("{OPEN}[audit]\nfile = \"no/log\"\n");
+        let folder = folder();
+        let path = folder.path().join("ironhouse.toml");
+        fs::write(&path, &text).unwrap();
+        let wanted = format!(
+            "{}:5: `audit.file`: {}: No such file or directory (os error 2): make its directory, let the user of this process write there, or name another file",
+            path.display(),
+            folder.path().join("no/log").display()
+        );
+        let started = Config::load(&path).unwrap().start(&Context::new().unwrap());
+        assert_eq!(started.unwrap_err().to_string(), wanted);
+        let said: Vec<_> = Config::check(&path).iter().map(Error::to_string).collect();
+        assert_eq!(said, [wanted]);
+        assert!(!folder.path().join("no").exists());
+
+        let house = House::new(&format!("[audit]\nfile = \"log\"\n{OPEN}"));
+        house.replace(&text.replace("null = true", "null = true\n[domain.b]\nnull = true"));
+        let error = house.house.reload().unwrap_err().to_string();
+        assert!(error.contains(":7: `audit.file`: "), "{error}");
+        assert_eq!(house.null("b", "127.0.0.1"), Reason::UnknownDomain);
+        audited(&house.folder.path().join("log"), "audit.file");
+        fs::create_dir(house.folder.path().join("no")).unwrap();
+        // Without another change of the file.
+        while !house.problems().is_empty() {
+            std::thread::yield_now();
+        }
+        audited(&house.folder.path().join("no/log"), "config_changed");
+        assert_eq!(house.null("b", "127.0.0.1"), Reason::Admitted);
+    });
+}
+
+/// A directory `clients` with a certificate that Anna signed, one by Ben, and one without a signature.
+struct Signed {
+    anna: SigningKey,
+    ben: SigningKey,
+    keys: [PublicKey; 3],
+}
+
+impl Signed {
+    fn in_folder(folder: &Path) -> Self {
+        let [anna, ben] = [1, 2].map(|seed| SigningKey::from_seed(&[seed; 32]).unwrap());
+        let clients = folder.join("clients");
+        fs::create_dir(&clients).unwrap();
+        let certificates = [(); 3].map(|()| SecretCertificate::generate().unwrap());
+        let keys = [0, 1, 2].map(|n: usize| *certificates[n].public_key());
+        for (n, certificate) in certificates.iter().enumerate() {
+            let public = certificate.certificate().clone();
+            let public = match n {
+                0 => public.sign(&anna).unwrap(),
+                1 => public.sign(&ben).unwrap(),
+                _ => public,
+            };
+            public.save(clients.join(n.to_string())).unwrap();
+        }
+        Self { anna, ben, keys }
+    }
+
+    /// A file whose store believes these.
+    fn text(&self, trust: &[(&SigningKey, &str)]) -> String {
+        let administrators = trust
+            .iter()
+            .map(|(key, list)| format!("  {{ key = \"{}\"{list} }},\n", key.verify_key()));
+        let trust: String = administrators.collect();
+        format!(
+            "[[domain.a.curve.stores]]\ntrust = [\n{trust}]\nremember = \"serials\"\ndirectory = \"clients\"\n"
+        )
+    }
+
+    /// Which of the three are admitted.
+    fn admitted(&self, house: &House) -> [bool; 3] {
+        let admitted = |key| {
+            let verdict = house.verdict("a", "127.0.0.1", Credential::Curve(key));
+            verdict == Reason::Admitted
+        };
+        self.keys.map(admitted)
+    }
+}
+
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+const UNSIGNED: &str = "[domain.a]\ncurve.stores = [{ directory = \"clients\" }]\n";
+
+#[test]
+fn store_with_trust_admits_what_its_administrators_signed_as_they_change() {
+    within(SOON, || {
+        let mut signed = None;
+        let house = House::prepared(UNSIGNED, |folder| signed = Some(Signed::in_folder(folder)));
+        let signed = signed.unwrap();
+        let in_force = |text: &str| {
+            house.replace(text);
+            house.house.reload().unwrap();
+            signed.admitted(&house)
+        };
+        assert_eq!(signed.admitted(&house), [true, true, true]);
+        let stores = || house.house.authenticator().health().stores.len();
+        let list = ", revocations = \"anna.revoked\"";
+        assert_eq!(
+            in_force(&signed.text(&[(&signed.anna, "")])),
+            [true, false, false]
+        );
+        let both = [(&signed.anna, ""), (&signed.ben, "")];
+        assert_eq!(in_force(&signed.text(&both)), [true, true, false]);
+        assert_eq!(
+            in_force(&signed.text(&[(&signed.ben, "")])),
+            [false, true, false]
+        );
+        assert_eq!(stores(), 1);
+
+        // A list that is required and not there: nobody. Then whom it leaves.
+        let listed = signed.text(&[(&signed.anna, list), (&signed.ben, "")]);
+        assert_eq!(in_force(&listed), [false, false, false]);
+        let path = house.folder.path().join("anna.revoked");
+        let revoked = RevocationList::new()
+            .revoke(signed.keys[1], "left us")
+            .unwrap();
+        revoked.issue(&path, &signed.anna, MONTH).unwrap();
+        while signed.admitted(&house) != [true, false, false] {
+            std::thread::yield_now();
+        }
+        assert!(house.folder.path().join("serials").exists());
+
+        // A file with a mistake changes nobody who is believed.
+        let bad = listed.replace("directory", "nul = true\ndirectory");
+        house.replace(&bad);
+        house.house.reload().unwrap_err();
+        assert_eq!(signed.admitted(&house), [true, false, false]);
+        assert_eq!(in_force(UNSIGNED), [true, true, true]);
+        assert_eq!(stores(), 1);
+    });
+}
+
+#[test]
+fn check_tells_what_is_wrong_with_lists_and_signatures() {
+    let folder = folder();
+    let signed = Signed::in_folder(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let path = at("ironhouse.toml");
+    let list = ", revocations = \"anna.revoked\"";
+    let text = signed.text(&[(&signed.anna, list)]);
+    fs::write(&path, &text).unwrap();
+    let said = || -> Vec<_> { Config::check(&path).iter().map(Error::to_string).collect() };
+    let (file, base) = (path.display(), folder.path().display());
+    let starts = |said: &[String], wanted: String| {
+        let found = said.iter().any(|said| said.starts_with(&wanted));
+        assert!(said.len() == 1 && found, "{wanted}\n{said:#?}");
+    };
+    let revocations = format!("{file}:2: `revocations`: {base}/anna.revoked: ");
+    starts(&said(), format!("{revocations}No such file"));
+    RevocationList::new()
+        .issue(at("anna.revoked"), &signed.ben, MONTH)
+        .unwrap();
+    starts(&said(), revocations);
+    RevocationList::new()
+        .issue(at("anna.revoked"), &signed.anna, MONTH)
+        .unwrap();
+    assert_eq!(said(), [""; 0]);
+    fs::write(at("serials"), "other\n").unwrap();
+    starts(&said(), format!("{file}:2: `remember`: {base}/serials"));
+    fs::remove_file(at("serials")).unwrap();
+    fs::write(at("keys"), format!("{}\n", signed.keys[0])).unwrap();
+    fs::write(
+        &path,
+        text.replace("directory = \"clients\"", "keyfile = \"keys\""),
+    )
+    .unwrap();
+    starts(
+        &said(),
+        format!("{base}/keys:1: not signed by any administrator"),
+    );
+    // It is checked as it would be opened.
+    assert!(!at("serials").exists());
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn file_that_others_may_change_or_replace_is_refused_until_it_is_mended() {
+    within(SOON, || {
+        let house = House::new(OPEN);
+        let (path, folder) = (&house.path, house.folder.path().canonicalize().unwrap());
+        let beside = folder.join("new");
+        fs::write(&beside, "[domain.b]\nnull = true\n").unwrap();
+        set_mode(&beside, 0o666);
+        fs::rename(beside, path).unwrap();
+        let wanted = format!(
+            "{0}: mode 0666 lets others change it: run `chmod go-w {0}`, and see whether they did",
+            path.display()
+        );
+        assert_eq!(house.house.reload().unwrap_err().to_string(), wanted);
+        assert_eq!(Config::load(path).unwrap_err().to_string(), wanted);
+        let said: Vec<_> = Config::check(path).iter().map(Error::to_string).collect();
+        assert_eq!(said, [wanted]);
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
+
+        set_mode(&folder, 0o777);
+        set_mode(path, 0o644);
+        let wanted = format!(
+            "{0}: mode 0777 of {1} lets others put another file in its place: run `chmod go-w {1}`, and see whether they did",
+            path.display(),
+            folder.display()
+        );
+        assert_eq!(house.house.reload().unwrap_err().to_string(), wanted);
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::Admitted);
+        assert_eq!(house.null("b", "127.0.0.1"), Reason::UnknownDomain);
+        // Without a change of the file.
+        set_mode(&folder, 0o700);
+        while house.null("b", "127.0.0.1") != Reason::Admitted {
+            std::thread::yield_now();
+        }
+        assert_eq!(house.null("a", "127.0.0.1"), Reason::MechanismNotAllowed);
     });
 }

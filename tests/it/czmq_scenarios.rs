@@ -349,7 +349,7 @@ fn a_store_finds_what_is_inserted_beside_its_files() {
     store.insert(inserted.certificate().clone()).unwrap();
     for known in [&saved, &inserted] {
         let found = store.lookup(known.public_key()).unwrap();
-        assert_eq!(&*found, known.certificate());
+        assert_eq!(&found, known.certificate());
     }
     assert_eq!(store.len(), 2);
     assert!(store.lookup(generate().public_key()).is_none());

@@ -13,6 +13,8 @@ mod diagnose;
 mod grasslands;
 #[path = "../../examples/ironhouse.rs"]
 mod ironhouse;
+#[path = "../../examples/smol.rs"]
+mod smol;
 #[path = "../../examples/stonehouse.rs"]
 mod stonehouse;
 #[path = "../../examples/strawhouse.rs"]
@@ -35,12 +37,17 @@ fn the_five_patterns_do_what_they_say() {
 }
 
 #[test]
+fn a_socket_is_awaited_on_another_runtime_by_its_descriptor() {
+    within(SOON, smol::main).unwrap();
+}
+
+#[test]
 fn every_cause_of_a_failure_has_its_own_words() {
     within(SOON, diagnose::main).unwrap();
 }
 
 /// An example that was built beside this test, as `cargo test` does.
-fn example(name: &str) -> Command {
+pub fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let path: PathBuf = tests
         .parent()

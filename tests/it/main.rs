@@ -13,6 +13,7 @@ mod bad_input;
 mod common;
 mod config;
 mod czmq_scenarios;
+mod deployment;
 #[cfg(feature = "draft")]
 mod draft;
 mod examples;
@@ -49,5 +50,7 @@ mod socket;
 mod steerable;
 mod store;
 mod timers;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod typed;
 mod zap;

@@ -342,6 +342,10 @@ fn health_tells_of_each_store_and_who_uses_it() {
         store.sync(SOON).unwrap();
         let after = one(&authenticator);
         assert_eq!((after.certificates, after.problems), (1, 1));
+        let problems = authenticator.health().problems();
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let bad = format!("{}:", folder.path().join("bad").display());
+        assert!(told.len() == 1 && told[0].starts_with(&bad), "{told:?}");
         assert!(after.changed.is_some());
         assert!(after.reload.unwrap().at > looked.at);
         assert!(authenticator.health().is_good());

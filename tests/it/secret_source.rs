@@ -13,7 +13,7 @@ use ironhouse::Error;
 use ironhouse::security::{SecretCertificate, SecretProblem, SecretSource};
 
 use crate::common::{SOON, folder, within};
-use crate::os::handed_over;
+use crate::os::{drop_file_privileges, handed_over};
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -140,6 +140,10 @@ fn child_that_reads_its_secret() {
     let source = match what.split_once(' ').unwrap() {
         ("fd", number) => SecretSource::Descriptor(number.parse().unwrap()),
         ("credential", name) => SecretSource::Credential(name.into()),
+        ("unreadable", name) => {
+            drop_file_privileges();
+            SecretSource::Credential(name.into())
+        }
         ("variable", name) => SecretSource::Variable(name.into()),
         other => panic!("{other:?}"),
     };
@@ -197,6 +201,12 @@ fn program_reads_what_it_was_started_with() {
         assert!(
             none.starts_with("ERROR credential \"server.key\": there is no $CREDENTIALS_DIRECTORY"),
             "{none}"
+        );
+        set_mode(&path, 0o000);
+        let unreadable = child("unreadable server.key", "", &at);
+        assert!(
+            unreadable.starts_with(&format!("ERROR {shown}: Permission denied")),
+            "{unreadable}"
         );
         // As an access control list shows.
         set_mode(&path, 0o440);

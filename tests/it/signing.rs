@@ -200,10 +200,12 @@ fn signed_client_enters_and_unsigned_tampered_and_foreign_ones_do_not() {
         place.reports(&place.path("reader"), "does not match");
 
         // Or is just replacing it, and has come half-way.
-        for end in [text.len() / 2, text.len() - 20] {
+        let quote = text.find("\"reader\"").unwrap();
+        for end in [quote + 3, text.len() - 20] {
             fs::write(place.path("reader"), &text[..end]).unwrap();
             place.store.sync(SOON).unwrap();
             place.is_refused(&reader);
+            place.reports(&place.path("reader"), "the closing quote is missing");
         }
 
         // Or puts a stranger's key under a signature.
@@ -247,9 +249,15 @@ fn old_list_and_half_a_list_change_nothing_before_nor_after_a_restart() {
         place.revoke(&bad);
         place.is_refused(&bad);
         let new = fs::read(place.list()).unwrap();
-        for other in [&old[..], &new[..new.len() / 2], b"", b"nonsense"] {
+        for (other, what) in [
+            (&old[..], "was seen before"),
+            (&new[..new.len() / 2], "cut off, or something else"),
+            (b"", "cut off, or something else"),
+            (b"nonsense", "cut off, or something else"),
+        ] {
             fs::write(place.list(), other).unwrap();
             place.store.sync(SOON).unwrap();
+            place.reports(&place.list(), what);
             place.is_refused(&bad);
             drop(place.enters(&good, "good"));
         }
@@ -372,6 +380,50 @@ fn administrators_rotate_without_an_outage_and_who_is_left_behind_is_put_out() {
             let disconnected = matches!(event.kind, EventKind::Disconnected { .. });
             assert!(!disconnected, "{event:?}");
         }
+    });
+}
+
+#[test]
+fn administrators_who_disagree_are_named_and_the_one_who_says_no_wins() {
+    within(SOON * 2, || {
+        let place = Place::new();
+        let [anna, ben] = [*place.anna.verify_key(), *place.ben.verify_key()];
+        let bens = place.folder.path().join("ben.revoked");
+        let list = RevocationList::new()
+            .issue(&bens, &place.ben, MONTH)
+            .unwrap();
+        let both = Trust::default().revocations(anna, place.list());
+        place.store.set_trust(both.revocations(ben, &bens)).unwrap();
+        place.store.sync(SOON).unwrap();
+
+        // One makes a reader of the client, the other a writer: who signed last counts, and the other is told.
+        let client = place.enrol("annas", "reader", &place.anna);
+        drop(place.enters(&client, "reader"));
+        let client = client.with_meta("role", "writer").unwrap();
+        let client = client.sign(&place.ben).unwrap();
+        client.certificate().save(place.path("bens")).unwrap();
+        place.store.sync(SOON).unwrap();
+        let inside = place.enters(&client, "writer");
+        place.reports(&place.path("annas"), "older than");
+
+        // Ben revokes it, Anna signs it once more.
+        let monitor = Monitor::attach(&inside).unwrap();
+        let list = list.revoke(*client.public_key(), "left us").unwrap();
+        list.issue(&bens, &place.ben, MONTH).unwrap();
+        is_put_out(&monitor);
+        let client = client.sign(&place.anna).unwrap();
+        client.certificate().save(place.path("annas")).unwrap();
+        place.is_refused(&client);
+        place.reports(&place.path("annas"), &format!("revoked by {ben} (left us)"));
+        // Anna's word is no more than that of an administrator who is not trusted any more.
+        let bens = Trust::default().revocations(ben, &bens);
+        place.store.set_trust(bens).unwrap();
+        place.store.sync(SOON).unwrap();
+        place.is_refused(&client);
+        place.reports(
+            &place.path("annas"),
+            &format!("signed by {anna}, an administrator who is not trusted"),
+        );
     });
 }
 

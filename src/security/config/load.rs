@@ -1,165 +1,27 @@
 //! The text of `ironhouse.toml` as what it means; every mistake in it with its line.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::schema::{self, ConfigProblem, Section};
+use super::content::{Content, Gssapi, Named, Rules, Settings};
+use super::reader::{Reader, Table, Value};
+use super::schema::{self, ConfigProblem};
 use crate::security::address::AddressRule;
-use crate::security::authenticator::{DEADLINE, THREADS, is_domain};
-use crate::security::clock;
-use crate::security::file::{Fault, FileProblem};
-use crate::security::limits::Limits;
-use crate::security::lockout::Lockout;
+use crate::security::authenticator::is_domain;
+use crate::security::file::Fault;
 use crate::security::policy::{Refusal, Rule};
 use crate::security::revoke::RevocationScope;
 
-/// Mistakes reported one by one.
-const MAX_FAULTS: usize = 100;
 /// Longest deadline of a decision: libzmq's default for a whole handshake is 30 s.
 const MAX_DEADLINE: Duration = Duration::from_secs(3600);
 /// Beyond, dates in certificates would mean little.
 const MAX_SKEW: Duration = Duration::from_secs(24 * 3600);
-/// Beyond, a lock-out is a ban.
-const MAX_HALF_LIFE: Duration = Duration::from_secs(30 * 86_400);
 /// Most threads for callbacks.
 const MAX_THREADS: usize = 1024;
 
-/// What the file says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Content {
-    pub(crate) settings: Settings,
-    pub(crate) fallback: Option<Rules>,
-    pub(crate) domains: BTreeMap<Arc<str>, Rules>,
-}
-
-/// What the authenticator is started with.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) deadline: Duration,
-    pub(crate) threads: usize,
-    pub(crate) skew: Duration,
-    pub(crate) scope: RevocationScope,
-    pub(crate) limits: Limits,
-    /// The lines of those that the file sets.
-    lines: HashMap<&'static str, u32>,
-}
-
-/// Who may connect to one domain.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Rules {
-    pub(crate) allow: Vec<AddressRule>,
-    pub(crate) deny: Vec<AddressRule>,
-    pub(crate) null: bool,
-    pub(crate) plain: Option<Named<PathBuf>>,
-    pub(crate) curve: Option<Curve>,
-    pub(crate) gssapi: Option<Gssapi>,
-    pub(crate) refusals: Vec<(Rule, Refusal)>,
-}
-
-/// Which principals GSSAPI admits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Gssapi {
-    Any,
-    Principals(Vec<String>),
-}
-
-/// Whom CURVE admits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Curve {
-    Any,
-    Stores(Vec<Named<StorePlace>>),
-}
-
-/// Where a store's certificates are: what tells it from others.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum StorePlace {
-    Directory(PathBuf),
-    Keyfile(PathBuf),
-}
-
-/// Something that the file names, and the line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named<T> {
-    pub(crate) what: T,
-    pub(crate) line: u32,
-}
-
-impl StorePlace {
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::Directory(path) | Self::Keyfile(path) => path,
-        }
-    }
-
-    /// The key of the file that names it.
-    pub(crate) fn key(&self) -> &'static str {
-        match self {
-            Self::Directory(_) => "directory",
-            Self::Keyfile(_) => "keyfile",
-        }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            deadline: DEADLINE,
-            threads: THREADS,
-            skew: clock::SKEW,
-            scope: RevocationScope::default(),
-            limits: Limits::off(),
-            lines: HashMap::new(),
-        }
-    }
-}
-
-/// Equal where an authenticator would be the same, wherever the file says so.
-impl PartialEq for Settings {
-    fn eq(&self, other: &Self) -> bool {
-        self.changes(other).is_empty()
-    }
-}
-
-impl Eq for Settings {}
-
-impl Settings {
-    /// What differs in `wanted`, each with its line there, if it is set there.
-    pub(crate) fn changes(&self, wanted: &Self) -> Vec<(&'static str, Option<u32>)> {
-        [
-            ("deadline", self.deadline == wanted.deadline),
-            ("callback-threads", self.threads == wanted.threads),
-            ("clock-skew", self.skew == wanted.skew),
-            ("revocation", self.scope == wanted.scope),
-            ("limits", self.limits == wanted.limits),
-        ]
-        .into_iter()
-        .filter(|(_, same)| !same)
-        .map(|(key, _)| (key, wanted.lines.get(key).copied()))
-        .collect()
-    }
-}
-
-impl Rules {
-    /// The stores that it names.
-    pub(crate) fn stores(&self) -> &[Named<StorePlace>] {
-        match &self.curve {
-            Some(Curve::Stores(stores)) => stores,
-            _ => &[],
-        }
-    }
-}
-
 impl Content {
-    /// All policies.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = &Rules> {
-        self.domains.values().chain(&self.fallback)
-    }
-
     /// Reads the file's text; paths in it are relative to `base`.
     ///
     /// # Errors
@@ -182,86 +44,7 @@ impl Content {
     }
 }
 
-struct Reader<'a> {
-    base: &'a Path,
-    /// Where each line begins.
-    lines: Vec<usize>,
-    faults: Vec<Fault>,
-    more: usize,
-}
-
-/// A table of the file.
-struct Table<'t, 'i> {
-    entries: &'t DeTable<'i>,
-    /// As it is called in messages.
-    name: String,
-    /// Where it begins.
-    at: usize,
-}
-
-/// A value and where it stands.
-struct Value<'t, 'i> {
-    value: &'t DeValue<'i>,
-    key: &'static str,
-    at: usize,
-    key_at: usize,
-}
-
-impl<'t, 'i> Table<'t, 'i> {
-    fn get(&self, key: &'static str) -> Option<Value<'t, 'i>> {
-        let (name, value) = self
-            .entries
-            .iter()
-            .find(|(name, _)| name.get_ref().as_ref() == key)?;
-        Some(Value {
-            value: value.get_ref(),
-            key,
-            at: value.span().start,
-            key_at: name.span().start,
-        })
-    }
-}
-
-impl<'a> Reader<'a> {
-    fn new(text: &str, base: &'a Path) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self {
-            base,
-            lines: std::iter::once(0)
-                .chain(ends.map(|(at, _)| at + 1))
-                .collect(),
-            faults: Vec::new(),
-            more: 0,
-        }
-    }
-
-    /// The number of the line in which this byte stands.
-    fn line(&self, at: usize) -> u32 {
-        let line = self.lines.partition_point(|start| *start <= at);
-        u32::try_from(line).unwrap_or(u32::MAX)
-    }
-
-    fn blame(&mut self, at: usize, problem: ConfigProblem) {
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(Fault::new(Some(self.line(at)), problem));
-        } else {
-            self.more += 1;
-        }
-    }
-
-    fn finish(mut self, content: Content) -> Result<Content, Vec<Fault>> {
-        if self.faults.is_empty() {
-            return Ok(content);
-        }
-        self.faults.sort_by_key(|fault| fault.line);
-        if self.more > 0 {
-            let lines = self.more;
-            self.faults
-                .push(Fault::new(None, FileProblem::More { lines }));
-        }
-        Err(self.faults)
-    }
-
+impl Reader<'_> {
     fn file(&mut self, entries: &DeTable<'_>) -> Content {
         let file = Table {
             entries,
@@ -277,6 +60,9 @@ impl<'a> Reader<'a> {
             let line = self.line(table.at);
             content.settings.lines.insert("limits", line);
             content.settings.limits = self.limits(&table);
+        }
+        if let Some(table) = self.table(&file, "audit", "[audit]") {
+            content.audit = self.audit(&table);
         }
         if let Some(table) = self.table(&file, "fallback", "[fallback]") {
             content.fallback = Some(self.rules(&table));
@@ -362,93 +148,14 @@ impl<'a> Reader<'a> {
         settings
     }
 
-    fn limits(&mut self, table: &Table<'_, '_>) -> Limits {
-        self.known(table, &schema::LIMITS);
-        let presets = [
-            ("off", Limits::off()),
-            ("standard", Limits::standard()),
-            ("behind-nat", Limits::behind_nat()),
-        ];
-        let wanted = "\"off\", \"standard\" or \"behind-nat\"";
-        let preset = self.choice(table, "preset", wanted, &presets);
-        let mut limits = preset.unwrap_or_default();
-        type Set = fn(Limits, usize) -> Limits;
-        let numbers: [(&'static str, Set); 7] = [
-            ("connections", |it, most| it.connections(most)),
-            ("connections-per-address", |it, most| {
-                it.connections_per_address(most)
-            }),
-            ("half-open", |it, most| it.half_open(most)),
-            ("half-open-per-address", |it, most| {
-                it.half_open_per_address(most)
-            }),
-            ("requests", |it, most| it.requests(most)),
-            ("requests-per-address", |it, most| {
-                it.requests_per_address(most)
-            }),
-            ("threads-per-address", |it, most| {
-                it.threads_per_address(most)
-            }),
-        ];
-        for (key, set) in numbers {
-            if let Some(most) = self.number(table, key, 1_000_000_000) {
-                limits = set(limits, most);
-            }
+    fn audit(&mut self, table: &Table<'_, '_>) -> Option<Named<PathBuf>> {
+        self.known(table, &schema::AUDIT);
+        if table.get("file").is_none() {
+            let reason =
+                "give the path of the file that audit events are written to, or leave out [audit]";
+            self.blame(table.at, ConfigProblem::value("file", reason));
         }
-        if let Some(bits) = self.number(table, "ipv4-prefix", 32) {
-            limits = limits.ipv4_prefix(u8::try_from(bits).unwrap_or(32));
-        }
-        if let Some(bits) = self.number(table, "ipv6-prefix", 128) {
-            limits = limits.ipv6_prefix(u8::try_from(bits).unwrap_or(128));
-        }
-        match table.get("lockout") {
-            Some(Value {
-                value: DeValue::Table(entries),
-                at,
-                ..
-            }) => {
-                let name = "[limits.lockout]".into();
-                let lockout = self.lockout(&Table { entries, name, at });
-                limits = limits.lockout(lockout);
-            }
-            Some(Value {
-                value: DeValue::Boolean(false),
-                ..
-            }) => limits = limits.lockout(None),
-            Some(value) => self.wrong_type("lockout", "false or a table", value.at, value.value),
-            None => {}
-        }
-        if let Err(error) = limits.check() {
-            self.blame(table.at, ConfigProblem::value("limits", error.to_string()));
-        }
-        limits
-    }
-
-    fn lockout(&mut self, table: &Table<'_, '_>) -> Lockout {
-        self.known(table, &schema::LOCKOUT);
-        let mut lockout = Lockout::standard();
-        type Set = fn(Lockout, Option<u32>) -> Lockout;
-        let counts: [(&'static str, Set); 2] = [
-            ("by-address", |it, most| it.by_address(most)),
-            ("by-credential", |it, most| it.by_credential(most)),
-        ];
-        for (key, set) in counts {
-            if table
-                .get(key)
-                .is_some_and(|value| value.value.as_bool() == Some(false))
-            {
-                lockout = set(lockout, None);
-            } else if let Some(most) = self.number(table, key, 100_000) {
-                lockout = set(lockout, u32::try_from(most).ok());
-            }
-        }
-        if let Some(half_life) = self.duration(table, "half-life", MAX_HALF_LIFE) {
-            lockout = lockout.half_life(half_life);
-        }
-        if let Some(subjects) = self.number(table, "capacity", 1 << 26) {
-            lockout = lockout.capacity(subjects);
-        }
-        lockout
+        self.path(table, "file")
     }
 
     fn gssapi(&mut self, table: &Table<'_, '_>) -> Option<Gssapi> {
@@ -556,70 +263,6 @@ impl<'a> Reader<'a> {
         rules
     }
 
-    fn curve(&mut self, table: &Table<'_, '_>) -> Option<Curve> {
-        let value = table.get("curve")?;
-        let wanted = "\"any\", or a table with `stores`";
-        match value.value {
-            DeValue::String(text) if text == "any" => Some(Curve::Any),
-            DeValue::String(_) => {
-                let reason = format!("takes {wanted}");
-                self.blame(value.at, ConfigProblem::value("curve", reason));
-                None
-            }
-            DeValue::Table(entries) => {
-                let curve = Table {
-                    entries,
-                    name: format!("the `curve` of {}", table.name),
-                    at: value.key_at,
-                };
-                self.known(&curve, &schema::CURVE);
-                Some(Curve::Stores(self.stores(&curve)))
-            }
-            other => {
-                self.wrong_type("curve", wanted, value.at, other);
-                None
-            }
-        }
-    }
-
-    fn stores(&mut self, curve: &Table<'_, '_>) -> Vec<Named<StorePlace>> {
-        let wanted =
-            "an array of tables such as { directory = \"clients\" } or { keyfile = \"keys\" }";
-        let mut stores = Vec::new();
-        let found = self.array(curve, "stores", wanted);
-        if found.is_empty() {
-            let at = curve.get("stores").map_or(curve.at, |value| value.at);
-            if curve
-                .get("stores")
-                .is_none_or(|value| value.value.is_array())
-            {
-                let reason = format!("takes {wanted}, one at least");
-                self.blame(at, ConfigProblem::value("stores", reason));
-            }
-        }
-        for value in found {
-            let at = value.span().start;
-            let DeValue::Table(entries) = value.get_ref() else {
-                self.wrong_type("stores", wanted, at, value.get_ref());
-                continue;
-            };
-            let name = format!("a store of {}", curve.name);
-            let store = Table { entries, name, at };
-            self.known(&store, &schema::STORE);
-            let directory = self.path(&store, "directory");
-            let keyfile = self.path(&store, "keyfile");
-            match (store.get("directory"), store.get("keyfile")) {
-                (Some(_), None) => stores.extend(directory.map(|it| it.map(StorePlace::Directory))),
-                (None, Some(_)) => stores.extend(keyfile.map(|it| it.map(StorePlace::Keyfile))),
-                _ => {
-                    let reason = "a store is either a `directory` or a `keyfile`: give one of them";
-                    self.blame(at, ConfigProblem::value("stores", reason));
-                }
-            }
-        }
-        stores
-    }
-
     fn refusals(&mut self, table: &Table<'_, '_>) -> Vec<(Rule, Refusal)> {
         let kinds = [("final", Refusal::Final), ("retry", Refusal::Retry)];
         let wanted = "\"final\" or \"retry\"";
@@ -670,167 +313,24 @@ impl<'a> Reader<'a> {
                 .unwrap_or_default(),
         }
     }
-
-    /// Reports the keys that mean nothing here.
-    fn known(&mut self, table: &Table<'_, '_>, section: &Section) {
-        for (name, _) in table.entries {
-            let key: &str = name.get_ref();
-            if section.keys.iter().all(|known| known.name != key) {
-                let problem = ConfigProblem::unknown(key, &table.name, section);
-                self.blame(name.span().start, problem);
-            }
-        }
-    }
-
-    fn table<'t, 'i>(
-        &mut self,
-        within: &Table<'t, 'i>,
-        key: &'static str,
-        name: &str,
-    ) -> Option<Table<'t, 'i>> {
-        let value = within.get(key)?;
-        if let DeValue::Table(entries) = value.value {
-            return Some(Table {
-                entries,
-                name: name.into(),
-                at: value.key_at,
-            });
-        }
-        self.wrong_type(key, "a table", value.at, value.value);
-        None
-    }
-
-    fn array<'t, 'i>(
-        &mut self,
-        table: &Table<'t, 'i>,
-        key: &'static str,
-        wanted: &'static str,
-    ) -> &'t [Spanned<DeValue<'i>>] {
-        match table.get(key) {
-            Some(Value {
-                value: DeValue::Array(values),
-                ..
-            }) => values,
-            Some(value) => {
-                self.wrong_type(key, wanted, value.at, value.value);
-                &[]
-            }
-            None => &[],
-        }
-    }
-
-    fn string<'t>(
-        &mut self,
-        table: &Table<'t, '_>,
-        key: &'static str,
-        wanted: &'static str,
-    ) -> Option<(&'t str, usize)> {
-        let value = table.get(key)?;
-        match value.value {
-            DeValue::String(text) => Some((text, value.at)),
-            other => {
-                self.wrong_type(key, wanted, value.at, other);
-                None
-            }
-        }
-    }
-
-    fn path(&mut self, table: &Table<'_, '_>, key: &'static str) -> Option<Named<PathBuf>> {
-        let (text, at) = self.string(table, key, "a path in quotes")?;
-        if text.is_empty() || text.contains('\0') {
-            let reason = "a path is not empty and holds no NUL";
-            self.blame(at, ConfigProblem::value(key, reason));
-            return None;
-        }
-        Some(Named {
-            what: self.base.join(text),
-            line: self.line(at),
-        })
-    }
-
-    /// A whole number from 1 on.
-    fn number(&mut self, table: &Table<'_, '_>, key: &'static str, most: usize) -> Option<usize> {
-        let value = table.get(key)?;
-        let Some(number) = value.value.as_integer() else {
-            self.wrong_type(key, "a whole number", value.at, value.value);
-            return None;
-        };
-        let number = usize::from_str_radix(number.as_str(), number.radix()).ok();
-        let number = number.filter(|number| (1..=most).contains(number));
-        if number.is_none() {
-            let reason = format!("takes a whole number from 1 to {most}");
-            self.blame(value.at, ConfigProblem::value(key, reason));
-        }
-        number
-    }
-
-    fn duration(
-        &mut self,
-        table: &Table<'_, '_>,
-        key: &'static str,
-        most: Duration,
-    ) -> Option<Duration> {
-        let wanted = "a duration in quotes, such as \"10 s\" or \"250 ms\"";
-        let (text, at) = self.string(table, key, wanted)?;
-        let reason = match humantime::parse_duration(text) {
-            Ok(duration) if duration <= most => return Some(duration),
-            Ok(_) => format!("more than {}", humantime::format_duration(most)),
-            Err(error) => format!("takes {wanted}: {error}"),
-        };
-        self.blame(at, ConfigProblem::value(key, reason));
-        None
-    }
-
-    fn choice<T: Copy>(
-        &mut self,
-        table: &Table<'_, '_>,
-        key: &'static str,
-        wanted: &'static str,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
-        let (text, at) = self.string(table, key, wanted)?;
-        let chosen = choices.iter().find(|(name, _)| *name == text);
-        if chosen.is_none() {
-            self.blame(at, ConfigProblem::value(key, format!("takes {wanted}")));
-        }
-        chosen.map(|(_, choice)| *choice)
-    }
-
-    fn wrong_type(
-        &mut self,
-        key: &'static str,
-        wanted: &'static str,
-        at: usize,
-        found: &DeValue<'_>,
-    ) {
-        let found = match found {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "an integer",
-            DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "true or false",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "an array",
-            DeValue::Table(_) => "a table",
-        };
-        self.blame(at, ConfigProblem::Type { key, wanted, found });
-    }
-}
-
-impl<T> Named<T> {
-    fn map<U>(self, make: impl FnOnce(T) -> U) -> Named<U> {
-        Named {
-            what: make(self.what),
-            line: self.line,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::content::{Curve, Store, StorePlace};
+    use super::super::reader::MAX_FAULTS;
+    use super::super::schema::SECTIONS;
     use super::*;
-    use crate::security::config::schema::{SECTIONS, STORE};
+    use crate::security::limits::Limits;
+    use crate::security::lockout::Lockout;
+    use crate::security::signing::VerifyKey;
+    use crate::security::trust::Trust;
+
+    /// An administrator, as a value of `trust`.
+    const ANNA: &str =
+        r#"{ key = "ed25519:rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", revocations = "list" }"#;
 
     const REFERENCE: &str = include_str!("../../../docs/ironhouse.toml.md");
 
@@ -956,27 +456,45 @@ mod tests {
         let content = parse(example()).unwrap();
         assert_eq!(content.settings.deadline, Duration::from_secs(5));
         let pumps = &content.domains["pumps"];
-        let named = |what, line| Named { what, line };
+        let key = |text: &str| text.parse::<VerifyKey>().unwrap();
+        let trust = Trust::new([])
+            .revocations(
+                key("ed25519:rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"),
+                "/srv/pumps/anna.revoked",
+            )
+            .believe(key("ed25519:Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"))
+            .remember("/var/lib/pumps/serials");
+        let store = |place, line, trust: Option<Trust>| Named {
+            what: Store {
+                place,
+                trust: trust.map(|what| Named { what, line: 13 }),
+            },
+            line,
+        };
+        let signed = StorePlace::Directory("/srv/pumps/clients".into());
         let expected = Rules {
             allow: vec!["10.0.0.0/8".parse().unwrap(), AddressRule::User(1000)],
             deny: vec!["10.0.0.66".parse().unwrap()],
             null: false,
             plain: None,
             gssapi: None,
-            curve: Some(Curve::Stores(vec![
-                named(StorePlace::Directory("/base/clients".into()), 7),
-                named(StorePlace::Keyfile("/base/visitors.keys".into()), 7),
-            ])),
+            curve: Some(Curve::Stores(vec![store(signed, 18, Some(trust))])),
             refusals: vec![(Rule::Credential, Refusal::Retry)],
         };
         assert_eq!(*pumps, expected);
-        assert_eq!(
-            content.domains["panel"].plain,
-            Some(Named {
-                what: "/base/passwords".into(),
-                line: 12
-            })
-        );
+        let named = |path: &str, line| Named {
+            what: PathBuf::from(path),
+            line,
+        };
+        let panel = &content.domains["panel"];
+        assert_eq!(panel.plain, Some(named("/base/passwords", 22)));
+        let stores = [
+            store(StorePlace::Directory("/base/panels".into()), 23, None),
+            store(StorePlace::Keyfile("/base/visitors.keys".into()), 23, None),
+        ];
+        assert_eq!(panel.stores(), stores);
+        let audit = Some(named("/var/log/pumps/audit.jsonl", 5));
+        assert_eq!(content.audit, audit);
         assert_eq!(content.fallback.unwrap().curve, Some(Curve::Any));
     }
 
@@ -996,6 +514,10 @@ mod tests {
                     }
                     "[limits.lockout]" => {
                         format!("[domain.d]\nnull = true\n[limits.lockout]\n{name} = {date}\n")
+                    }
+                    "[audit]" => format!("[domain.d]\nnull = true\n[audit]\n{name} = {date}\n"),
+                    "trust of [[domain.NAME.curve.stores]]" => {
+                        format!("[[domain.d.curve.stores]]\ntrust = [{{ {name} = {date} }}]\n")
                     }
                     "[domain.NAME] and [fallback]" => format!("[domain.d]\n{name} = {date}\n"),
                     "[domain.NAME.curve]" => format!("[domain.d.curve]\n{name} = {date}\n"),
@@ -1018,7 +540,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(STORE.keys.len(), 2);
     }
 
     #[test]
@@ -1099,6 +620,66 @@ mod tests {
                 "`stores`: a store is either",
             ),
             (
+                "[[domain.d.curve.stores]]\ntrust = []\ndirectory = \"a\"\n",
+                2,
+                "`trust`: takes an array of tables such as { key = \"ed25519:…\", revocations = \"anna.revoked\" }, one at least: nobody is admitted by a store that trusts nobody",
+            ),
+            (
+                "[[domain.d.curve.stores]]\ntrust = [\n{ revocations = \"a\" },\n]\ndirectory = \"a\"\n",
+                3,
+                "`key`: give an administrator's verify key in quotes: `ed25519:` and 40 characters",
+            ),
+            (
+                "[[domain.d.curve.stores]]\ntrust = [\n{ key = \"ed25519:x\" },\n]\ndirectory = \"a\"\n",
+                3,
+                "`key`: a verify key is `ed25519:` and 40 characters of Z85: copy it whole",
+            ),
+            (
+                "[[domain.d.curve.stores]]\ntrust = [\nANNA,\nANNA\n]\ndirectory = \"a\"\n",
+                4,
+                "`trust`: ed25519:",
+            ),
+            (
+                "[[domain.d.curve.stores]]\ntrust = [{ revocation = \"a\" }]\ndirectory = \"a\"\n",
+                2,
+                "unknown key \"revocation\" in the `trust` of a store of the `curve` of [domain.d]: did you mean `revocations`?",
+            ),
+            (
+                "[[domain.d.curve.stores]]\ndirectory = \"a\"\ntrust = [ANNA]\n",
+                3,
+                "\"trust\" stands behind \"directory\": write rules on addresses before the mechanisms, whom a store trusts before the store,",
+            ),
+            (
+                "[[domain.d.curve.stores]]\ntrust = [ANNA]\nkeyfile = \"a\"\nremember = \"b\"\n",
+                4,
+                "\"remember\" stands behind \"keyfile\"",
+            ),
+            (
+                "[[domain.d.curve.stores]]\nremember = \"b\"\nkeyfile = \"a\"\n",
+                2,
+                "`remember`: only a signed store remembers: give `trust` too",
+            ),
+            (
+                "[domain.d]\ncurve.stores = [{ keyfile = \"a\", trust = [ANNA] }]\n[domain.e]\ncurve.stores = [{ keyfile = \"a\" }]\n",
+                4,
+                "`keyfile`: line 2 has /base/a with another `trust` or `remember`: a store has one, so write the same in both places",
+            ),
+            (
+                "[domain.d]\ncurve.stores = [\n{ keyfile = \"a\", trust = [ANNA], remember = \"r\" },\n{ directory = \"a\", trust = [ANNA], remember = \"r\" },\n]\n",
+                4,
+                "`remember`: line 3 gives /base/r to another store: each needs a file of its own",
+            ),
+            (
+                "[audit]\n[domain.d]\nnull = true\n",
+                1,
+                "`file`: give the path of the file that audit events are written to, or leave out [audit]",
+            ),
+            (
+                "[domain.d]\nnull = true\n[audit]\npath = \"a\"\n",
+                4,
+                "unknown key \"path\" in [audit]: it takes `file`",
+            ),
+            (
                 "[domain.d]\nplain = \"\"\n",
                 2,
                 "`plain`: a path is not empty and holds no NUL",
@@ -1169,7 +750,7 @@ mod tests {
                 "unknown key \"alow\" in [domain.d]: did you mean `allow`?",
             ),
         ] {
-            let said = refused(text);
+            let said = refused(&text.replace("ANNA", ANNA));
             let found = said
                 .iter()
                 .any(|(at, said)| *at == line && said.starts_with(wanted));
@@ -1215,6 +796,8 @@ mod tests {
             "gssapi = [\"ada@X\", \"bob@X\"]\ncurve = \"any\"\n",
             "plain = \"p\"\ncurve.stores = [\n{ directory = \"a\" },\n{ keyfile = \"b\" },\n]\n",
             "null = true\n[[@.curve.stores]]\ndirectory = \"a\"\n[[@.curve.stores]]\nkeyfile = \"b\"\n",
+            "[[@.curve.stores]]\ntrust = [\nANNA,\n]\nremember = \"r\"\ndirectory = \"c\"\n[[@.curve.stores]]\nkeyfile = \"b\"\n",
+            "curve.stores = [{ directory = \"c\", trust = [ANNA], remember = \"r\" }]\n",
         ]);
         (rules("allow"), rules("deny"), door)
             .prop_map(|(allow, deny, door)| format!("[@]\n{allow}{deny}{door}"))
@@ -1224,15 +807,18 @@ mod tests {
         /// However a good file is cut off: it is refused, or admits nobody whom the whole one refuses.
         #[test]
         fn beginning_of_a_good_file_opens_no_door(
+            audit in prop::sample::select(vec!["", "[audit]\nfile = \"log\"\n"]),
             tables in prop::collection::vec(table(), 0..3),
             fallback in prop::option::of(table()),
         ) {
-            let mut text = String::new();
+            prop_assume!(!tables.is_empty() || fallback.is_some());
+            let mut text = audit.to_owned();
             for (n, table) in tables.iter().enumerate() {
                 text += &table.replace('@', &format!("domain.d{n}"));
             }
             text += &fallback.map_or(String::new(), |table| table.replace('@', "fallback"));
-            prop_assume!(!text.is_empty());
+            // A key may have an `@`.
+            let text = text.replace("ANNA", ANNA);
             prop_assert!(parse(&text).is_ok());
             // What that is made of stands there.
             crate::security::fuzzing::config(text.as_bytes());

@@ -35,6 +35,7 @@ pub(crate) const FILE: Section = Section {
     keys: &[
         key("authenticator", "table", ""),
         key("limits", "table", ""),
+        key("audit", "table", ""),
         key("fallback", "table", ""),
         key("domain", "tables", ""),
     ],
@@ -77,6 +78,11 @@ pub(crate) const LOCKOUT: Section = Section {
     ],
 };
 
+pub(crate) const AUDIT: Section = Section {
+    title: "[audit]",
+    keys: &[key("file", "path", "")],
+};
+
 pub(crate) const POLICY: Section = Section {
     title: "[domain.NAME] and [fallback]",
     keys: &[
@@ -97,7 +103,17 @@ pub(crate) const CURVE: Section = Section {
 
 pub(crate) const STORE: Section = Section {
     title: "[[domain.NAME.curve.stores]]",
-    keys: &[key("directory", "path", ""), key("keyfile", "path", "")],
+    keys: &[
+        key("trust", "array of tables", ""),
+        key("remember", "path", ""),
+        key("directory", "path", ""),
+        key("keyfile", "path", ""),
+    ],
+};
+
+pub(crate) const TRUST: Section = Section {
+    title: "trust of [[domain.NAME.curve.stores]]",
+    keys: &[key("key", "string", ""), key("revocations", "path", "")],
 };
 
 pub(crate) const REFUSAL: Section = Section {
@@ -112,14 +128,16 @@ pub(crate) const REFUSAL: Section = Section {
 };
 
 /// All tables.
-pub(crate) const SECTIONS: [&Section; 8] = [
+pub(crate) const SECTIONS: [&Section; 10] = [
     &FILE,
     &AUTHENTICATOR,
     &LIMITS,
     &LOCKOUT,
+    &AUDIT,
     &POLICY,
     &CURVE,
     &STORE,
+    &TRUST,
     &REFUSAL,
 ];
 
@@ -177,11 +195,11 @@ pub enum ConfigProblem {
         table: String,
     },
     /// What narrows a door stands behind it.
-    #[error("{} stands behind {}: write rules on addresses before the mechanisms, and domains before the fallback, so that a file that is cut off admits nobody whom the whole one refuses", Shown(.narrows), Shown(.door))]
+    #[error("{} stands behind {}: write rules on addresses before the mechanisms, whom a store trusts before the store, and domains before the fallback, so that a file that is cut off admits nobody whom the whole one refuses", Shown(.narrows), Shown(.door))]
     Order {
-        /// Rules on addresses, or a domain.
+        /// Rules on addresses, whom a store trusts, or a domain.
         narrows: String,
-        /// The mechanism or the fallback before it.
+        /// The mechanism, the store or the fallback before it.
         door: String,
     },
     /// A domain name that ZAP cannot carry.

@@ -7,22 +7,26 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::load::{Content, Curve, Gssapi, Rules, Settings, StorePlace};
-use super::{Config, ConfigProblem, first, named};
+use super::content::{Content, Curve, Gssapi, Named, Rules, Settings, Store, StorePlace};
+use super::{Config, ConfigProblem, first, named, unwritable};
 use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::security::audit::AuditEvent;
-use crate::security::file::{Fault, Stamp};
+use crate::security::file::{Fault, FileProblem, Stamp};
 use crate::security::gssapi::GssapiPolicy;
 use crate::security::handler::Shared;
+use crate::security::jsonl::{JsonLines, Ready};
 use crate::security::passwords::PasswordFile;
 use crate::security::policy::{CurvePolicy, Policy};
 use crate::security::store::CertificateStore;
+use crate::security::trust::Trust;
 
 /// How often the file's times are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// For how long a file must be as it is before it is read: one that is written in place is not whole before.
 const REST: Duration = Duration::from_millis(500);
+/// How long a change waits for stores to judge their certificates anew.
+const JUDGING: Duration = Duration::from_secs(5);
 
 /// What is in force.
 pub(super) struct State {
@@ -44,8 +48,19 @@ pub(super) struct State {
 /// What the file names: what is named before and after a change stays open.
 #[derive(Default)]
 struct Opened {
-    stores: HashMap<StorePlace, Arc<CertificateStore>>,
+    stores: Stores,
     passwords: HashMap<PathBuf, Arc<PasswordFile>>,
+    audit: Option<(PathBuf, Arc<JsonLines>)>,
+}
+
+/// Where a store is, and whether it is a signed one: with another of these it is another store.
+type Kind = (StorePlace, bool);
+
+/// Stores, and whom the signed ones believe.
+type Stores = HashMap<Kind, (Arc<CertificateStore>, Option<Trust>)>;
+
+fn kind(store: &Store) -> Kind {
+    (store.place.clone(), store.trust.is_some())
 }
 
 impl State {
@@ -123,7 +138,13 @@ impl State {
         {
             return Ok(());
         }
-        let config = read.map_err(|errors| self.refuse(errors))?;
+        let config = read.map_err(|errors| {
+            if errors.iter().any(lies_open) {
+                // That may be mended without a change of the file itself.
+                self.seen = None;
+            }
+            self.refuse(errors)
+        })?;
         if let Err(errors) = self.apply(&config.content) {
             // What it names may be mended without a change of the file itself.
             self.seen = None;
@@ -179,9 +200,19 @@ impl State {
                 .map(|fault| fault.at(&self.path))
                 .collect::<Vec<_>>()
         };
-        let opened = self.named.open_with(content).map_err(at)?;
         let Some(handler) = self.handler.upgrade() else {
             return Ok(());
+        };
+        let mut opened = self.named.passwords_with(content).map_err(at)?;
+        let audit = self.named.audit_ready(content).map_err(at)?;
+        // Last, as it takes its time.
+        opened.stores = self.named.stores_with(content).map_err(at)?;
+        opened.audit = match (audit, &content.audit) {
+            (Some(ready), Some(Named { what: path, .. })) => {
+                let file = ready.write(&handler.audit).map_err(|error| vec![error])?;
+                Some((path.clone(), Arc::new(file)))
+            }
+            (_, wanted) => wanted.as_ref().and_then(|_| self.named.audit.clone()),
         };
         let gone = self
             .domains
@@ -200,6 +231,9 @@ impl State {
             .configure(domains, fallback)
             .map_err(|error| vec![error])?;
         self.domains.extend(content.domains.keys().cloned());
+        opened
+            .believe_anew(&self.named)
+            .map_err(|error| vec![error])?;
         // Only now: nothing uses any more what is closed by this.
         self.named = opened;
         let restart =
@@ -210,10 +244,21 @@ impl State {
     }
 }
 
+/// Whether somebody else may replace the file.
+fn lies_open(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::File {
+            problem: FileProblem::AlterableDirectory { .. } | FileProblem::ForeignOwner { .. },
+            ..
+        }
+    )
+}
+
 fn restart_key(error: &Error) -> Option<&'static str> {
     match error {
         Error::File {
-            problem: crate::security::FileProblem::Config(ConfigProblem::NeedsRestart { key }),
+            problem: FileProblem::Config(ConfigProblem::NeedsRestart { key }),
             ..
         } => Some(key),
         _ => None,
@@ -256,8 +301,8 @@ fn copy(error: &Error) -> Error {
 }
 
 impl Opened {
-    /// What `content` names: as it is open here, or opened now.
-    fn open_with(&self, content: &Content) -> Result<Self, Vec<Fault>> {
+    /// The password files that `content` names: as they are open here, or opened now.
+    fn passwords_with(&self, content: &Content) -> Result<Self, Vec<Fault>> {
         let mut opened = Self::default();
         let mut faults = Vec::new();
         for rules in content.rules() {
@@ -276,36 +321,81 @@ impl Opened {
                 }
             }
         }
-        if !faults.is_empty() {
-            // Loading stores takes its time, and would be for nothing.
-            return Err(faults);
-        }
-        for rules in content.rules() {
-            for place in rules.stores() {
-                let known = opened
-                    .stores
-                    .get(&place.what)
-                    .or_else(|| self.stores.get(&place.what));
-                let store = match (known, &place.what) {
-                    (Some(store), _) => Ok(store.clone()),
-                    (None, StorePlace::Directory(path)) => {
-                        CertificateStore::directory(path).map(Arc::new)
-                    }
-                    (None, StorePlace::Keyfile(path)) => {
-                        CertificateStore::keyfile(path).map(Arc::new)
-                    }
-                };
-                match store {
-                    Ok(store) => drop(opened.stores.insert(place.what.clone(), store)),
-                    Err(error) => faults.push(named(place.what.key(), place.line, &error)),
-                }
-            }
-        }
         if faults.is_empty() {
             Ok(opened)
         } else {
             Err(faults)
         }
+    }
+
+    /// The audit file that `content` names, opened, unless it is open here.
+    fn audit_ready(&self, content: &Content) -> Result<Option<Ready>, Vec<Fault>> {
+        let open = self.audit.as_ref().map(|(path, _)| path);
+        match &content.audit {
+            Some(wanted) if open != Some(&wanted.what) => match Ready::at(&wanted.what) {
+                Ok(ready) => Ok(Some(ready)),
+                Err(error) => Err(vec![unwritable(wanted.line, &error)]),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// The stores that `content` names: as they are open here, or opened now, each with what it is to believe.
+    fn stores_with(&self, content: &Content) -> Result<Stores, Vec<Fault>> {
+        let mut stores = Stores::new();
+        let mut faults = Vec::new();
+        for named_store in content.rules().flat_map(Rules::stores) {
+            let wanted = &named_store.what;
+            let kind = kind(wanted);
+            if stores.contains_key(&kind) {
+                continue;
+            }
+            let trust = wanted.trust.as_ref().map(|trust| trust.what.clone());
+            let store = match (self.stores.get(&kind), &wanted.place, trust.clone()) {
+                (Some((store, _)), ..) => Ok(store.clone()),
+                (None, StorePlace::Directory(path), None) => {
+                    CertificateStore::directory(path).map(Arc::new)
+                }
+                (None, StorePlace::Directory(path), Some(trust)) => {
+                    CertificateStore::signed_directory(path, trust).map(Arc::new)
+                }
+                (None, StorePlace::Keyfile(path), None) => {
+                    CertificateStore::keyfile(path).map(Arc::new)
+                }
+                (None, StorePlace::Keyfile(path), Some(trust)) => {
+                    CertificateStore::signed_keyfile(path, trust).map(Arc::new)
+                }
+            };
+            match store {
+                Ok(store) => drop(stores.insert(kind, (store, trust))),
+                Err(error) => faults.push(named(wanted.place.key(), named_store.line, &error)),
+            }
+        }
+        if faults.is_empty() {
+            Ok(stores)
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// Has stores that were open in `before` believe what they are to believe now.
+    fn believe_anew(&self, before: &Self) -> Result<()> {
+        let mut changed = Vec::new();
+        for (kind, (store, trust)) in &self.stores {
+            let known = before.stores.get(kind);
+            if let (Some((_, known)), Some(trust)) = (known, trust) {
+                if known.as_ref() != Some(trust) {
+                    store.set_trust(trust.clone())?;
+                    changed.push(store);
+                }
+            }
+        }
+        let start = Instant::now();
+        for store in changed {
+            // What it believed before counts until it has judged them.
+            let _ = store.sync(JUDGING.saturating_sub(start.elapsed()));
+        }
+        Ok(())
     }
 
     /// The policy that these rules make.
@@ -330,11 +420,12 @@ impl Opened {
         policy = match &rules.curve {
             None => policy,
             Some(Curve::Any) => policy.curve(CurvePolicy::any_key()),
-            Some(Curve::Stores(places)) => {
-                let stores = places
+            Some(Curve::Stores(stores)) => {
+                let stores = stores
                     .iter()
-                    .filter_map(|place| self.stores.get(&place.what));
-                policy.curve(CurvePolicy::stores(stores.cloned()))
+                    .filter_map(|it| self.stores.get(&kind(&it.what)));
+                let stores = stores.map(|(store, _)| store.clone());
+                policy.curve(CurvePolicy::stores(stores))
             }
         };
         policy = match &rules.gssapi {
@@ -404,12 +495,16 @@ mod tests {
             "[domain.b]\nallow = [\"::1\"]\nplain = \"./passwords\"\ncurve.stores = [{ directory = \"clients\" }]\n\
              [fallback]\nplain = \"passwords\"\ncurve.stores = [{ keyfile = \"clients\" }]\n",
         );
-        let first = Opened::default().open_with(&before).unwrap();
-        let second = first.open_with(&after).unwrap();
-        let directory = StorePlace::Directory(folder.path().join("clients"));
+        let open = |opened: &Opened, content: &Content| Opened {
+            stores: opened.stores_with(content).unwrap(),
+            ..opened.passwords_with(content).unwrap()
+        };
+        let first = open(&Opened::default(), &before);
+        let second = open(&first, &after);
+        let directory = (StorePlace::Directory(folder.path().join("clients")), false);
         assert!(Arc::ptr_eq(
-            &first.stores[&directory],
-            &second.stores[&directory]
+            &first.stores[&directory].0,
+            &second.stores[&directory].0
         ));
         assert!(Arc::ptr_eq(
             &first.passwords[&passwords],
@@ -423,5 +518,34 @@ mod tests {
             ),
             (2, 2, 1)
         );
+    }
+
+    #[test]
+    fn store_whose_trust_changes_stays_and_one_that_gains_or_loses_it_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (anna, ben) = ("x".repeat(40), "y".repeat(40));
+        let open = |before: &Opened, trust: &str| {
+            let text = format!("[domain.a]\ncurve.stores = [{{ keyfile = \"keys\"{trust} }}]\n");
+            let content = Content::parse(&text, folder.path()).unwrap();
+            let opened = Opened {
+                stores: before.stores_with(&content).unwrap(),
+                ..Opened::default()
+            };
+            opened.believe_anew(before).unwrap();
+            opened
+        };
+        let believing = |key: &str| format!(", trust = [{{ key = \"ed25519:{key}\" }}]");
+        let store = |opened: &Opened| opened.stores.values().next().unwrap().0.clone();
+        let first = open(&Opened::default(), &believing(&anna));
+        let second = open(&first, &believing(&ben));
+        assert!(Arc::ptr_eq(&store(&first), &store(&second)));
+        let guard = Arc::clone(store(&second).guard.as_ref().unwrap());
+        let wanted = format!("ed25519:{ben}").parse().unwrap();
+        assert_eq!(*guard.wanted(), Trust::new([wanted]));
+        let unsigned = open(&second, "");
+        assert!(!Arc::ptr_eq(&store(&second), &store(&unsigned)));
+        assert!(store(&unsigned).guard.is_none());
+        let signed = open(&unsigned, &believing(&ben));
+        assert!(store(&signed).guard.is_some());
     }
 }

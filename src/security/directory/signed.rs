@@ -225,11 +225,9 @@ impl Tree {
             };
             let holders = &self.holders;
             let stays = |file: &File| {
-                file.key.is_some_and(|key| match holders.held(&key) {
-                    Some(Some(kept)) => {
-                        !holders.is_shared(&key) && rules.admit_verified(kept).is_ok()
-                    }
-                    _ => false,
+                let held = file.key.and_then(|key| holders.held(&key));
+                held.is_some_and(|held| {
+                    !holders.is_shared(held.public_key()) && rules.admit_verified(held).is_ok()
                 })
             };
             let files = known.files.iter();
@@ -325,10 +323,8 @@ impl Tree {
     /// Puts the keys of a key file in force.
     pub(super) fn replace_keys(&mut self, keys: Arc<KeyMap>) {
         if let Some(signed) = &self.signed {
-            for key in signed.latest.keys() {
-                if let Some(kept) = signed.latest.get(key) {
-                    signed.guard.has_left(*key, kept, keys.get(key));
-                }
+            for old in signed.latest.certificates() {
+                signed.guard.has_left(old, keys.get(old.public_key()));
             }
         }
         self.put_in_force(Some(keys));

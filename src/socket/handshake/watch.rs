@@ -132,20 +132,11 @@ impl HandshakeWatch {
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<HandshakeEvent>> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            if let Some(event) = self.answered() {
+            if let Some(event) = self.due() {
                 return Ok(Some(event));
             }
-            self.suspect_the_quiet();
-            if let Some(event) = self.ask() {
-                return Ok(Some(event));
-            }
-            let now = Instant::now();
-            let wait = [
-                deadline.map(|deadline| deadline.saturating_duration_since(now)),
-                self.asking.is_some().then_some(TICK),
-                self.quiet_until()
-                    .map(|until| until.saturating_duration_since(now)),
-            ];
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let wait = [left, self.patience_left()];
             match self.monitor.next(wait.into_iter().flatten().min())? {
                 Some(event) => {
                     if let Some(event) = self.take(event) {
@@ -158,6 +149,32 @@ impl HandshakeWatch {
                 None => {}
             }
         }
+    }
+
+    /// An outcome that needs no further event of libzmq's.
+    pub(in crate::socket) fn due(&mut self) -> Option<HandshakeEvent> {
+        if let Some(event) = self.answered() {
+            return Some(event);
+        }
+        self.suspect_the_quiet();
+        self.ask()
+    }
+
+    /// When to look for one again, if libzmq tells nothing.
+    pub(in crate::socket) fn patience_left(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let wait = [
+            self.asking.is_some().then_some(TICK),
+            self.quiet_until()
+                .map(|until| until.saturating_duration_since(now)),
+        ];
+        wait.into_iter().flatten().min()
+    }
+
+    /// What libzmq tells.
+    #[cfg(feature = "tokio")]
+    pub(in crate::socket) fn monitor(&mut self) -> &mut Monitor {
+        &mut self.monitor
     }
 
     /// Counts `endpoint` as connecting, whatever libzmq tells, and as the only one.
@@ -184,7 +201,7 @@ impl HandshakeWatch {
     }
 
     /// Learns from an event of libzmq's.
-    fn take(&mut self, event: MonitorEvent) -> Option<HandshakeEvent> {
+    pub(in crate::socket) fn take(&mut self, event: MonitorEvent) -> Option<HandshakeEvent> {
         let endpoint = self.only.clone().unwrap_or(event.endpoint);
         if let EventKind::ConnectDelayed
         | EventKind::ConnectRetried { .. }

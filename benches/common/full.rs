@@ -1,0 +1,92 @@
+//! An authenticator with all of it on: signatures and dates, limits, an audit file, a metrics recorder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use ironhouse::Context;
+use ironhouse::security::{
+    Authenticator, Certificate, CertificateStore, JsonLines, Limits, RevocationList, SigningKey,
+    Trust, Validity,
+};
+use metrics::{
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// What counts: the upper bounds of its buckets double from a microsecond on.
+#[derive(Default)]
+struct Buckets([AtomicU64; 24]);
+
+impl HistogramFn for Buckets {
+    fn record(&self, seconds: f64) {
+        let doubled = (seconds * 1e6).max(1.0).log2() as usize;
+        self.0[doubled.min(23)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Recording;
+
+impl Recorder for Recording {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(Arc::<AtomicU64>::default())
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(Arc::<AtomicU64>::default())
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::<Buckets>::default())
+    }
+}
+
+/// The certificates of `directory`, signed and with dates, in a directory beside it; made once.
+fn signed(directory: &Path) -> (PathBuf, Trust) {
+    // Whoever reads this may sign, but nothing that anybody trusts.
+    let administrator = SigningKey::from_seed(&[7; 32]).unwrap();
+    let by = *administrator.verify_key();
+    let mut name = directory.file_name().unwrap().to_owned();
+    name.push(".signed");
+    let made = directory.with_file_name(name);
+    let list = made.with_extension("list");
+    if !list.exists() {
+        let _ = fs::remove_dir_all(&made);
+        fs::create_dir_all(&made).unwrap();
+        let now = SystemTime::now();
+        let life = Validity::new()
+            .with_not_before(now - YEAR)
+            .with_not_after(now + YEAR);
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let certificate = Certificate::load(entry.path()).unwrap();
+            let certificate = certificate.with_validity(life).unwrap();
+            let certificate = certificate.sign(&administrator).unwrap();
+            certificate.save(made.join(entry.file_name())).unwrap();
+        }
+        RevocationList::new()
+            .issue(&list, &administrator, YEAR)
+            .unwrap();
+    }
+    (made, Trust::default().revocations(by, list))
+}
+
+/// Starts it, with a store of the certificates in `directory`.
+pub fn start(context: &Context, directory: &Path) -> (Authenticator, CertificateStore, JsonLines) {
+    metrics::set_global_recorder(Recording).ok().unwrap();
+    let (directory, trust) = signed(directory);
+    let store = CertificateStore::signed_directory(directory.clone(), trust).unwrap();
+    assert_eq!(store.problems().len(), 0, "{:?}", store.problems());
+    // One address asks for all: what it may take up is not what is measured.
+    let limits = Limits::behind_nat().requests_per_address(None);
+    let authenticator = Authenticator::builder(context).limits(limits);
+    let authenticator = authenticator.start().unwrap();
+    // Where no file of a store is, as an operator would.
+    let audit = std::env::temp_dir().join(format!("audit-{}.jsonl", std::process::id()));
+    let audit = JsonLines::open(audit, &authenticator).unwrap();
+    (authenticator, store, audit)
+}
