@@ -20,8 +20,44 @@ pub(crate) struct PollList<'a> {
     first: Option<&'a RawSocket>,
     /// Whether they are of more than one library, so that none could wait for them all.
     mixed: bool,
+    /// Those with a descriptor, in a list where others have none: thread-safe ones, of the draft API.
+    #[cfg(feature = "draft")]
+    sockets: Sockets<'a>,
     /// Holds the borrows, and keeps the list on the thread that may use the sockets.
     borrowed: PhantomData<&'a RawSocket>,
+}
+
+/// The sockets in a list, by whether they are thread-safe.
+#[cfg(feature = "draft")]
+#[derive(Debug, Default)]
+struct Sockets<'a> {
+    usual: Vec<&'a RawSocket>,
+    any_thread_safe: bool,
+}
+
+#[cfg(feature = "draft")]
+impl<'a> Sockets<'a> {
+    fn add(&mut self, socket: &'a RawSocket) {
+        let mut thread_safe = [0; size_of::<c_int>()];
+        let asked = socket.get(zmq::ZMQ_THREAD_SAFE as c_int, &mut thread_safe);
+        if asked.is_ok() && c_int::from_ne_bytes(thread_safe) != 0 {
+            self.any_thread_safe = true;
+        } else {
+            self.usual.push(socket);
+        }
+    }
+
+    /// Waiting on thread-safe sockets beside others, libzmq (4.3.5 at least) asks these for their descriptors, and aborts the process
+    /// where they answer that the context is shut down. They only learn so on this thread, and now.
+    fn check(&self) -> Result<()> {
+        if !self.any_thread_safe {
+            return Ok(());
+        }
+        self.usual.iter().try_for_each(|socket| {
+            let mut events = [0; size_of::<c_int>()];
+            socket.get(zmq::ZMQ_EVENTS as c_int, &mut events).map(drop)
+        })
+    }
 }
 
 impl<'a> PollList<'a> {
@@ -30,6 +66,8 @@ impl<'a> PollList<'a> {
             items: Vec::new(),
             first: None,
             mixed: false,
+            #[cfg(feature = "draft")]
+            sockets: Sockets::default(),
             borrowed: PhantomData,
         }
     }
@@ -37,6 +75,8 @@ impl<'a> PollList<'a> {
     pub(crate) fn add_socket(&mut self, socket: &'a RawSocket, events: u32) {
         let first = *self.first.get_or_insert(socket);
         self.mixed |= !std::ptr::eq(first.api(), socket.api());
+        #[cfg(feature = "draft")]
+        self.sockets.add(socket);
         self.push(socket.as_ptr(), 0, events);
     }
 
@@ -73,6 +113,8 @@ impl<'a> PollList<'a> {
             });
         };
         first.check_process("zmq_poll")?;
+        #[cfg(feature = "draft")]
+        self.sockets.check()?;
         let api = first.api();
         let (len, timeout) = (
             self.items.len() as c_int,

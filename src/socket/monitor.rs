@@ -137,7 +137,7 @@ pub enum EventKind {
     PipesStats {
         /// To be sent.
         outbound: u64,
-        /// To be received.
+        /// To be received; libzmq counts some that were received a moment ago.
         inbound: u64,
     },
     /// What a later libzmq may report.

@@ -275,7 +275,7 @@ options! { SocketOption from "zmq_setsockopt(3)":
     /// What `poll` would say of the socket now: 1 readable, 2 writable, 3 both.
     pub EVENTS = ZMQ_EVENTS: i32, ReadOnly;
     /// The descriptor that becomes readable when the socket's events may have changed (edge-triggered).
-    pub FD = ZMQ_FD: i32, ReadOnly;
+    pub FD = ZMQ_FD: i32, ReadOnly => "a stable type to be read from: thread-safe ones have no descriptor";
     /// How long a connection may take to agree on its security; 30 s by default, 0 for ever.
     ///
     /// On a secured server it is also how long a peer that was told to try again stays connected and silent, so 0 is

@@ -1,6 +1,6 @@
 //! `proxy`: passes messages between two sockets.
 
-use super::Socket;
+use super::{Capability, Socket, SteerableProxy};
 use crate::error::{Error, Result};
 use crate::ffi;
 
@@ -16,6 +16,10 @@ use crate::ffi;
 #[doc(alias = "zmq_proxy")]
 pub fn proxy(frontend: &Socket, backend: &Socket, capture: Option<&Socket>) -> Result<()> {
     same_library(frontend, backend, capture)?;
+    // With its draft API libzmq (4.3.5 at least) aborts the process in here where the context is shut down before.
+    if frontend.context.has(Capability::Draft) {
+        return SteerableProxy::new()?.run(frontend, backend, capture);
+    }
     match ffi::poll::proxy(
         &frontend.raw,
         &backend.raw,

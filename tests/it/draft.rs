@@ -7,7 +7,7 @@ use ironhouse::Error;
 use ironhouse::build_info::{Origin, origin};
 use ironhouse::socket::{
     Capability, Client, Context, Dish, EventKind, Interest, Message, Monitor, Peer, Poller, Radio,
-    Server, SocketType, options,
+    Server, SocketType, options, proxy,
 };
 
 use crate::common::{SOON, endpoint, within};
@@ -206,7 +206,7 @@ fn a_monitor_names_the_peer_and_counts_what_waits() {
             pull.get(options::EVENTS).unwrap(); // the answer passes through the socket
             let event = monitor.next(Some(Duration::from_millis(5))).unwrap();
             let kind = event.map(|event| event.kind);
-            if matches!(kind, Some(EventKind::PipesStats { inbound: 1, .. })) {
+            if matches!(kind, Some(EventKind::PipesStats { inbound: 1.., .. })) {
                 break;
             }
         }
@@ -269,6 +269,27 @@ fn draft_options_are_taken_and_read_back() {
             let sub = context.socket(SocketType::Sub).open().unwrap();
             sub.subscribe("a").unwrap();
             assert_eq!(sub.get(options::TOPICS_COUNT).unwrap(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_ends_waits_and_proxies_that_begin_later() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let open = |kind| context.socket(kind).open().unwrap();
+        let (server, router, dealer) = (
+            open(SocketType::Server),
+            open(SocketType::Router),
+            open(SocketType::Dealer),
+        );
+        let mut poller = Poller::new();
+        poller.add(&server, Interest::READABLE);
+        poller.add(&router, Interest::READABLE);
+        context.shutdown().unwrap();
+        for _ in 0..2 {
+            assert!(matches!(poller.wait(None), Err(Error::Terminated)));
+            proxy(&router, &dealer, None).unwrap();
         }
     });
 }

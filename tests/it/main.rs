@@ -29,6 +29,7 @@ mod meanwhile;
 mod mechanism;
 mod monitor;
 mod multipart;
+mod names;
 mod observe;
 mod options;
 mod os;
