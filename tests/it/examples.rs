@@ -88,7 +88,7 @@ impl Running {
     }
 
     /// All that it says until it ends by itself, which it does well.
-    fn to_the_end(mut self) -> Vec<String> {
+    fn until_it_ends(mut self) -> Vec<String> {
         let mut said = Vec::new();
         loop {
             match self.lines.recv_timeout(SOON) {
@@ -113,7 +113,7 @@ impl Drop for Running {
 /// What an example says, which ends by itself.
 fn says(name: &'static str) -> Vec<String> {
     within(3 * SOON, move || {
-        Running::start(&mut example(name)).to_the_end()
+        Running::start(&mut example(name)).until_it_ends()
     })
 }
 
