@@ -211,10 +211,16 @@ fn over_two_terminals_a_certificate_copied_in_admits_and_removed_refuses() {
         assert_eq!(lines[1], "Client says \"Hello\"");
 
         std::fs::remove_file(&copy).unwrap();
-        assert_eq!(client().status.code(), Some(1));
-        let refused = server.line();
+        // On a busy machine a client may come before the server sees to the file, and is put out then.
+        while client().status.success() {}
+        let refused = loop {
+            let line = server.line();
+            if line.starts_with("REFUSED") {
+                break line;
+            }
+        };
         assert!(
-            refused.starts_with("REFUSED") && refused.ends_with("no certificate with this key"),
+            refused.ends_with("no certificate with this key"),
             "{refused}"
         );
     });
