@@ -1,5 +1,6 @@
 //! An authenticator with all of it on: signatures and dates, limits, an audit file, a metrics recorder.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,41 +46,44 @@ impl Recorder for Recording {
     }
 }
 
-/// The certificates of `directory`, signed and with dates, in a directory beside it; made once.
+/// The certificates of `directory`, signed and with dates, in a key file beside it; made once.
 fn signed(directory: &Path) -> (PathBuf, Trust) {
     // Whoever reads this may sign, but nothing that anybody trusts.
     let administrator = SigningKey::from_seed(&[7; 32]).unwrap();
     let by = *administrator.verify_key();
-    let mut name = directory.file_name().unwrap().to_owned();
-    name.push(".signed");
-    let made = directory.with_file_name(name);
-    let list = made.with_extension("list");
+    let (keys, list) = (
+        directory.with_extension("keys"),
+        directory.with_extension("list"),
+    );
     if !list.exists() {
-        let _ = fs::remove_dir_all(&made);
-        fs::create_dir_all(&made).unwrap();
         let now = SystemTime::now();
         let life = Validity::new()
             .with_not_before(now - YEAR)
             .with_not_after(now + YEAR);
+        let mut lines = String::new();
         for entry in fs::read_dir(directory).unwrap() {
-            let entry = entry.unwrap();
-            let certificate = Certificate::load(entry.path()).unwrap();
+            let certificate = Certificate::load(entry.unwrap().path()).unwrap();
             let certificate = certificate.with_validity(life).unwrap();
             let certificate = certificate.sign(&administrator).unwrap();
-            certificate.save(made.join(entry.file_name())).unwrap();
+            write!(lines, "{}", certificate.public_key()).unwrap();
+            for (name, value) in certificate.metadata() {
+                write!(lines, " {name}=\"{value}\"").unwrap();
+            }
+            lines.push('\n');
         }
+        fs::write(&keys, lines).unwrap();
         RevocationList::new()
             .issue(&list, &administrator, YEAR)
             .unwrap();
     }
-    (made, Trust::default().revocations(by, list))
+    (keys, Trust::default().revocations(by, list))
 }
 
 /// Starts it, with a store of the certificates in `directory`.
 pub fn start(context: &Context, directory: &Path) -> (Authenticator, CertificateStore, JsonLines) {
     metrics::set_global_recorder(Recording).ok().unwrap();
-    let (directory, trust) = signed(directory);
-    let store = CertificateStore::signed_directory(directory.clone(), trust).unwrap();
+    let (keys, trust) = signed(directory);
+    let store = CertificateStore::signed_keyfile(keys, trust).unwrap();
     assert_eq!(store.problems().len(), 0, "{:?}", store.problems());
     // One address asks for all: what it may take up is not what is measured.
     let limits = Limits::behind_nat().requests_per_address(None);
