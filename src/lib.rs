@@ -8,6 +8,9 @@ mod ffi;
 pub mod security;
 pub mod socket;
 #[cfg(doctest)]
+#[doc = include_str!("../docs/migrating.md")]
+mod migrating {}
+#[cfg(doctest)]
 mod wrong_use;
 
 pub use error::{Errno, Error, Result};

@@ -63,7 +63,7 @@ use ready::{Direction, Evented};
 /// was given to the sink and found no room waits in it, goes out before all that is sent later, and is lost if the socket is dropped or
 /// [taken out](Self::into_inner) before a flush.
 ///
-/// The runtime must have I/O (`enable_io`). Dropping the last handle of a context waits until what was sent has left, at most for each
+/// The runtime must have I/O (`enable_io`), and it is the one in which the socket was made that wakes who waits, wherever that is. Dropping the last handle of a context waits until what was sent has left, at most for each
 /// socket's [`LINGER`](super::options::LINGER): to keep that off a thread of the runtime, hold a clone of the context outside.
 ///
 /// Source: `zmq_getsockopt(3)`, `ZMQ_FD` and `ZMQ_EVENTS`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ironhouse::security::{
     AuditEvents, Authenticator, Certificate, CertificateStore, CurveClient, CurvePolicy,
-    CurveServer, Domain, Policy, Reason, RevocationList, SecretCertificate, SigningKey, Trust,
+    CurveServer, Policy, Reason, RevocationList, SecretCertificate, SigningKey, Trust,
 };
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
@@ -27,7 +27,7 @@ struct Place {
     endpoint: String,
     context: Context,
     folder: tempfile::TempDir,
-    _domain: Domain,
+    authenticator: Authenticator,
 }
 
 /// Where everything lies that an untrusted channel distributes.
@@ -75,7 +75,7 @@ impl Place {
             endpoint,
             context,
             folder,
-            _domain: domain,
+            authenticator,
         }
     }
 
@@ -130,6 +130,21 @@ impl Place {
         assert_eq!(hello.user_id(), Some(&*who.public_key().to_string()));
         assert_eq!(hello.property("role"), Some(role));
         client
+    }
+
+    /// As `enters`, and is known to be in: nobody else can be taken for it.
+    #[track_caller]
+    fn lets_in(&self, who: &SecretCertificate, role: &str) -> Socket {
+        let client = self.enters(who, role);
+        let start = Instant::now();
+        loop {
+            let peers = self.authenticator.peers();
+            if peers.iter().all(|peer| peer.identity().is_some()) {
+                return client;
+            }
+            assert!(start.elapsed() < SOON / 2, "{peers:?}");
+            std::thread::yield_now();
+        }
     }
 
     #[track_caller]
@@ -357,7 +372,7 @@ fn administrators_rotate_without_an_outage_and_who_is_left_behind_is_put_out() {
         let place = Place::new();
         let [moved, left] = ["moved", "left"].map(|name| place.enrol(name, name, &place.anna));
         let [first, second] = [(&moved, "moved"), (&left, "left")].map(|(who, role)| {
-            let socket = place.enters(who, role);
+            let socket = place.lets_in(who, role);
             (Monitor::attach(&socket).unwrap(), socket)
         });
         let (anna, ben) = (*place.anna.verify_key(), *place.ben.verify_key());

@@ -128,14 +128,15 @@ fn a_task_moves_between_threads_with_its_socket() {
             })
             .await
             .unwrap();
-            req = std::thread::spawn(move || {
+            // And on another runtime, while its own goes on.
+            req = tokio::task::spawn_blocking(move || {
                 let [runtime, _] = runtimes();
                 runtime.block_on(async move {
                     assert_eq!(req.recv().await.unwrap(), "!");
                     req
                 })
             })
-            .join()
+            .await
             .unwrap();
         }
     });
