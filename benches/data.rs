@@ -270,7 +270,7 @@ fn sample(arguments: &[String], share: bool) -> ! {
     let shared: Option<Arc<[u8]>> = share.then(|| vec![7; job.size].into());
     let send = move |client: &ironhouse::Socket, content: &[u8]| match &shared {
         Some(shared) => client.send(Arc::clone(shared)).unwrap(),
-        None => client.send(content).unwrap(),
+        None => client.send_slice(content).unwrap(),
     };
     let mut message = Message::new();
     if job.latency {

@@ -35,6 +35,7 @@ fn check(api: &Api, rc: c_int, call: &'static str) -> Result<c_int> {
 }
 
 /// The error that the last call of libzmq on this thread left behind.
+#[cold]
 fn last_error(api: &Api, call: &'static str) -> Error {
     // SAFETY: zmq_errno reads a thread-local number and has no precondition.
     match unsafe { (api.errno)() } {

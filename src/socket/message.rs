@@ -167,6 +167,14 @@ impl Message {
         }
     }
 
+    /// As the library behind `api` takes it, if it is one of its messages already.
+    pub(super) fn native(&mut self, api: &'static Api) -> Option<&mut RawMessage> {
+        match &mut self.0 {
+            Content::Native(message) if std::ptr::eq(message.api(), api) => Some(message),
+            _ => None,
+        }
+    }
+
     /// The message as the library behind `api` takes it.
     pub(crate) fn into_raw(self, api: &'static Api) -> Result<RawMessage> {
         match self.0 {

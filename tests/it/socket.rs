@@ -44,6 +44,23 @@ fn waiting_ends_with_again_where_there_is_nothing() {
 }
 
 #[test]
+fn a_slice_is_sent_as_the_message_or_as_its_last_frame() {
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        let (pull, push) = connected(&context, "inproc", (SocketType::Pull, SocketType::Push));
+        for content in [&b""[..], b"few", &[7; 10_000]] {
+            push.send_slice(content).unwrap();
+            assert_eq!(pull.recv().unwrap(), content);
+        }
+        push.send_more("first").unwrap();
+        push.send_slice(b"last").unwrap();
+        assert_eq!(pull.recv_multipart().unwrap(), ["first", "last"]);
+        let refused = pull.send_slice(b"back").unwrap_err();
+        assert!(refused.to_string().starts_with("zmq_send: "), "{refused}");
+    });
+}
+
+#[test]
 fn a_request_out_of_turn_is_refused_by_name() {
     within(SOON, || {
         let context = Context::new().unwrap();
