@@ -92,7 +92,7 @@ fn main() {
         std::fs::write(file, format!("{json:#}\n")).unwrap();
     }
     if let Some(folder) = text("--write") {
-        ratios::write(&rows, &about, Path::new(folder));
+        ratios::write(&rows, &arguments.join(" "), &about, Path::new(folder));
     }
 }
 

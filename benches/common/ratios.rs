@@ -81,7 +81,7 @@ impl Row {
         })
     }
 
-    /// By how much ours misses what is promised of this row.
+    /// Whether ours misses what is promised of this row.
     fn misses(&self) -> bool {
         self.ratios
             .iter()
@@ -108,12 +108,12 @@ pub fn verdict(rows: &[Row]) -> String {
 }
 
 /// Makes `data.md` and `data.svg` in `folder`.
-pub fn write(rows: &[Row], about: &str, folder: &Path) {
+pub fn write(rows: &[Row], arguments: &str, about: &str, folder: &Path) {
     let Some(first) = rows.first() else {
         return;
     };
     let mut text = format!(
-        "# The data path, beside C\n\nMade by `cargo bench --bench data -- --rivals --write docs`: {about} Ratios are medians round by round, and \
+        "# The data path, beside C\n\nMade by `cargo bench --bench data -- {arguments}`: {about} Ratios are medians round by round, and \
          above 1 where ours is faster, or uses less CPU time; figures are messages a second, or microseconds a round trip.\n\n\
          ![ratios](data.svg)\n\n{}\n\n| | {} |\n|---|{}\n",
         verdict(rows),
