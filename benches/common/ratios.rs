@@ -20,7 +20,7 @@ pub struct Row {
     pub figures: Vec<f64>,
     /// CPU time of C over ours.
     pub cpu: f64,
-    /// How much faster ours is than each other.
+    /// How much faster ours is than each other; not a number where that one lacks the mechanism.
     pub ratios: Vec<(&'static str, f64)>,
 }
 
@@ -41,7 +41,10 @@ impl Row {
             .map(|figure| format!("{figure:.digits$}"))
             .collect();
         cells.push(format!("{:.3}", self.cpu));
-        cells.extend(self.ratios.iter().map(|(_, ratio)| format!("{ratio:.3}")));
+        cells.extend(self.ratios.iter().map(|(_, ratio)| match ratio.is_nan() {
+            true => "-".into(),
+            false => format!("{ratio:.3}"),
+        }));
         cells
     }
 
@@ -185,6 +188,9 @@ fn svg(rows: &[Row]) -> String {
         .unwrap();
         // Ours beside C last, on top of the others.
         for (at, (name, ratio)) in row.ratios.iter().enumerate().rev() {
+            if ratio.is_nan() {
+                continue;
+            }
             writeln!(
                 svg,
                 "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{}\"><title>{name} {ratio:.3}</title></circle>",

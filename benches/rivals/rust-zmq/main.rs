@@ -9,6 +9,11 @@ use zmq::{Context, CurveKeyPair, Message, SocketType};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let job = Job::parse(&arguments).expect("KIND TRANSPORT MECHANISM SIZE COUNT");
+    // The libzmq that the crate builds may be without libsodium.
+    if job.curve && zmq::has("curve") != Some(true) {
+        println!("unsupported");
+        return;
+    }
     let context = Context::new();
     let other = if job.is_inproc() {
         context.clone()
