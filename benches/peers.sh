@@ -11,8 +11,15 @@ shift
 cd "$(dirname "$0")/.."
 export BENCH_TMP=${BENCH_TMP:-$PWD/target/peers/tmp} BENCH_OUT=$PWD/target/peers BENCH_CONTENDERS=$PWD/target/peers/contenders.json
 mkdir -p "$BENCH_TMP/build" "$BENCH_OUT"
-program=$(cargo bench --features metrics --no-run --bench peers --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
-install -m 755 "$program" "$BENCH_TMP/build/ironhouse"
+# build NAME [option ...]
+build() {
+  local name=$1
+  shift
+  install -m 755 "$(cargo bench "$@" --no-run --bench peers --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')" \
+    "$BENCH_TMP/build/$name"
+}
+build ironhouse
+build ironhouse-full --features metrics
 python3 - "$harness/contenders.json" "$BENCH_CONTENDERS" <<'P'
 import json, sys
 
@@ -21,7 +28,7 @@ ours = ["{build}/ironhouse"]
 contenders["zapd"] += [
     {"name": "ironhouse-any", "cmd": ours + ["zapd", "*", "{certs}"]},
     {"name": "ironhouse", "max": 1000000, "cmd": ours + ["zapd", "{certs}/{n}", "{certs}"]},
-    {"name": "ironhouse-full", "cmd": ours + ["zapd", "--full", "{certs}/{n}", "{certs}"]},
+    {"name": "ironhouse-full", "cmd": ["{build}/ironhouse-full", "zapd", "--full", "{certs}/{n}", "{certs}"]},
 ]
 contenders["authd"] += [
     {"name": "ironhouse-any", "cmd": ours + ["authd", "*", "{certs}/server.txt"]},
