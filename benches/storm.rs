@@ -435,7 +435,10 @@ fn serve(friends: &[String]) -> ! {
         move || {
             while let Some(event) = events.next(None) {
                 if let AuditEvent::Decision(decision) = event {
-                    let friend = decision.identity.is_some_and(|key| friends.contains(&key));
+                    let friend = decision
+                        .identity
+                        .name()
+                        .is_some_and(|key| friends.contains(&*key));
                     let admitted = decision.status == StatusCode::Success;
                     counts[0].fetch_add(usize::from(!admitted), Ordering::Relaxed);
                     counts[1].fetch_add(usize::from(admitted && !friend), Ordering::Relaxed);

@@ -14,9 +14,9 @@ use super::counters::{Counts, verdict};
 use super::faults::FailedHandshake;
 use super::fingerprint::Fingerprint;
 use super::jsonl::{AuditFile, Progress};
-use super::keys::PublicKey;
 use super::lockout::LockedOut;
 use super::meter::{Meter, Since};
+use super::peers::PeerIdentity;
 use super::traces::Traces;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
@@ -102,8 +102,8 @@ pub struct Decision {
     pub address: PeerAddress,
     /// By what means it wants to be admitted.
     pub mechanism: ZapMechanism,
-    /// Who it says it is: user name (PLAIN), public key in Z85 (CURVE), principal (GSSAPI).
-    pub identity: Option<String>,
+    /// Who it says it is.
+    pub identity: PeerIdentity,
     /// The status answered.
     pub status: StatusCode,
     /// Why.
@@ -113,11 +113,10 @@ pub struct Decision {
 impl Decision {
     /// The fingerprint of the peer's public key (CURVE).
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        let key: PublicKey = match self.mechanism {
-            ZapMechanism::Curve => self.identity.as_ref()?.parse().ok()?,
-            _ => return None,
-        };
-        Some(key.fingerprint())
+        match &self.identity {
+            PeerIdentity::Key(key) => Some(key.fingerprint()),
+            _ => None,
+        }
     }
 
     /// What the status means, in a word for machines: `admitted`, `deferred` (300) or `refused` (400, 500).
@@ -278,7 +277,7 @@ impl fmt::Display for Decision {
             self.address.to_string().escape_debug(),
             self.domain
         )?;
-        if let Some(identity) = &self.identity {
+        if let Some(identity) = self.identity.name() {
             write!(f, " as {identity:?}")?;
         }
         if let Some(fingerprint) = self.fingerprint() {
@@ -428,7 +427,7 @@ impl Audit {
                 time,
                 domain: request.domain.unwrap_or("?").to_owned(),
                 mechanism,
-                identity: request.credential.identity(),
+                identity: PeerIdentity::of(&request.credential),
                 address: request.address.clone(),
                 status,
                 reason,

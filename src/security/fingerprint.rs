@@ -45,15 +45,16 @@ impl PublicKey {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(LENGTH + LENGTH / GROUP);
-        for at in (0..LENGTH).rev() {
-            let digit = (self.0 >> (at as u32 * DIGIT_BITS)) as usize % DIGITS.len();
-            text.push(DIGITS.get(digit).copied().unwrap_or_default().into());
-            if at > 0 && at % GROUP == 0 {
-                text.push('-');
+        let mut text = [b'-'; LENGTH + LENGTH / GROUP - 1];
+        // Each group, and the hyphen before the next one.
+        for (group, digits) in text.chunks_mut(GROUP + 1).enumerate() {
+            for (place, digit) in digits.iter_mut().take(GROUP).enumerate() {
+                let at = LENGTH - 1 - group * GROUP - place;
+                let value = (self.0 >> (at as u32 * DIGIT_BITS)) as usize % DIGITS.len();
+                *digit = DIGITS.get(value).copied().unwrap_or_default();
             }
         }
-        f.pad(&text)
+        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -67,13 +67,13 @@ pub(super) fn lost_line(time: SystemTime, lost: u64, text: &mut String) {
 }
 
 fn decision_fields(decision: &Decision, line: &mut Line<'_>) {
-    line.string("verdict", decision.verdict());
+    line.text("verdict", decision.verdict());
     line.raw("status", decision.status);
-    line.string("reason", decision.reason.name());
-    line.string("domain", &decision.domain);
+    line.text("reason", decision.reason.name());
+    line.text("domain", &decision.domain);
     line.string("mechanism", decision.mechanism);
     line.string("address", &decision.address);
-    line.optional("identity", decision.identity.as_ref());
+    line.optional("identity", decision.identity.name());
     line.optional("fingerprint", decision.fingerprint());
 }
 
@@ -110,14 +110,14 @@ fn peer_fields(peer: &ConnectedPeer, line: &mut Line<'_>) {
     line.string("since", Micros(peer.since));
     line.raw("admitted", peer.admitted);
     line.list("candidates", &peer.candidates, |identity, item| {
-        let (mechanism, identity) = match identity {
-            PeerIdentity::Anonymous => ("NULL", None),
-            PeerIdentity::User(name) => ("PLAIN", Some(name.clone())),
-            PeerIdentity::Key(key) => ("CURVE", Some(key.to_string())),
-            PeerIdentity::Principal(name) => ("GSSAPI", Some(name.clone())),
+        let mechanism = match identity {
+            PeerIdentity::Anonymous => "NULL",
+            PeerIdentity::User(_) => "PLAIN",
+            PeerIdentity::Key(_) => "CURVE",
+            PeerIdentity::Principal(_) => "GSSAPI",
         };
-        item.string("mechanism", mechanism);
-        item.optional("identity", identity);
+        item.text("mechanism", mechanism);
+        item.optional("identity", identity.name());
     });
 }
 
@@ -133,7 +133,7 @@ impl<'a> Line<'a> {
         text.push('{');
         let mut line = Self { text, any: false };
         line.string("time", Micros(time));
-        line.string("event", event);
+        line.text("event", event);
         line
     }
 
@@ -156,6 +156,14 @@ impl<'a> Line<'a> {
         self.name(name);
         // A `String` takes anything.
         let _ = write!(self.text, "{value}");
+    }
+
+    /// A field with a text.
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.text.push('"');
+        let _ = Escaped(self.text).write_str(text);
+        self.text.push('"');
     }
 
     /// A field with the text that its value displays.
@@ -196,7 +204,8 @@ struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        if text.bytes().all(is_plain) {
+        // All of them are looked at, as that is many at a time.
+        if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
             self.0.push_str(text);
             return Ok(());
         }
@@ -218,7 +227,7 @@ impl Write for Escaped<'_> {
 
 /// Whether a byte stands for itself, as most do.
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+    (byte >= b' ') & (byte <= b'~') & (byte != b'"') & (byte != b'\\')
 }
 
 /// A time in UTC with microseconds, as RFC 3339 writes it; the nearest one that it can write.
@@ -268,7 +277,7 @@ mod tests {
             domain: "iron".into(),
             address: PeerAddress::parse("192.0.2.7"),
             mechanism: ZapMechanism::Plain,
-            identity,
+            identity: identity.map_or(PeerIdentity::Anonymous, PeerIdentity::User),
             status: StatusCode::AuthenticationFailure,
             reason: Reason::WrongPassword,
         };

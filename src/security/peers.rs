@@ -4,6 +4,7 @@
 //! Neither side names the other. A monitor tells descriptors, and that *some* handshake of its socket succeeded; a ZAP request tells an
 //! address. So a connection is matched when there is only one that can be meant, and keeps all candidates otherwise.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -490,7 +491,16 @@ impl Drop for SocketWatch {
 }
 
 impl PeerIdentity {
-    fn of(credential: &Credential<'_>) -> Self {
+    /// The user's name, the public key in Z85, or the principal; `None` for nobody in particular.
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        match self {
+            PeerIdentity::Anonymous => None,
+            PeerIdentity::User(name) | PeerIdentity::Principal(name) => Some(name.into()),
+            PeerIdentity::Key(key) => Some(key.to_string().into()),
+        }
+    }
+
+    pub(super) fn of(credential: &Credential<'_>) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         match credential {
             Credential::Null => Self::Anonymous,

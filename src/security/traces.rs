@@ -110,7 +110,7 @@ mod on {
                     domain = decision.domain.as_str(),
                     mechanism = decision.mechanism.to_string().as_str(),
                     address = decision.address.to_string().as_str(),
-                    identity = decision.identity.as_deref(),
+                    identity = decision.identity.name().as_deref(),
                     fingerprint = fingerprint.as_deref(),
                     status = decision.status.number(),
                     reason = decision.reason.name(),

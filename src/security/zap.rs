@@ -132,7 +132,7 @@ impl Credential<'_> {
         match self {
             Credential::Null => None,
             Credential::Plain { name, .. } => Some(String::from_utf8_lossy(name).into_owned()),
-            Credential::Curve(key) => Some(key.to_string()),
+            Credential::Curve(key) => String::from_utf8(key.to_z85().to_vec()).ok(),
             Credential::Gssapi { principal } => {
                 Some(String::from_utf8_lossy(principal).into_owned())
             }

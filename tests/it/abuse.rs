@@ -210,7 +210,7 @@ fn storm() {
         let AuditEvent::Decision(decision) = event else {
             panic!("{event}");
         };
-        if decision.identity.as_ref() == Some(&friend) {
+        if decision.identity.name().as_deref() == Some(&*friend) {
             assert_eq!(decision.reason, Reason::Admitted);
             admissions += 1;
         } else {

@@ -253,7 +253,7 @@ impl House {
         }
         let decision = self.events.next_decision(SOON).unwrap();
         assert_eq!(decision.mechanism, ZapMechanism::Gssapi);
-        assert_eq!(decision.identity.as_deref(), Some(principal));
+        assert_eq!(decision.identity.name().as_deref(), Some(principal));
         assert_eq!(decision.reason, Reason::Admitted);
         client
     }

@@ -130,7 +130,7 @@ impl House {
         let key = key.to_string();
         loop {
             let decision = self.events.next_decision(SOON / 2).unwrap();
-            if decision.identity.as_ref() == Some(&key) && decision.reason == reason {
+            if decision.identity.name().as_deref() == Some(&*key) && decision.reason == reason {
                 return decision;
             }
         }

@@ -237,7 +237,7 @@ fn a_password_guesser_is_locked_out_and_another_address_is_not() {
             }
             _ => None,
         });
-        assert_eq!(decision.identity.as_deref(), Some("alice"));
+        assert_eq!(decision.identity.name().as_deref(), Some("alice"));
 
         assert!(house.authenticator.unlock(&PeerAddress::parse("127.0.0.1")));
         assert!(house.locked_out().is_empty());

@@ -158,7 +158,9 @@ impl Place {
         let name = who.public_key().to_string();
         loop {
             let decision = self.events.next_decision(SOON).unwrap();
-            if decision.identity.as_ref() == Some(&name) && decision.reason != Reason::Admitted {
+            if decision.identity.name().as_deref() == Some(&*name)
+                && decision.reason != Reason::Admitted
+            {
                 return assert_eq!(decision.reason, Reason::UnknownKey);
             }
         }

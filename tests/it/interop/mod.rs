@@ -173,7 +173,7 @@ impl Server {
         assert_eq!(decision.status, StatusCode::Success);
         let hello = self.socket.recv().unwrap();
         assert_eq!(hello, "Hello");
-        assert_eq!(hello.user_id().map(str::to_owned), decision.identity);
+        assert_eq!(hello.user_id(), decision.identity.name().as_deref());
         self.socket.send("World").unwrap();
         assert_eq!(client.output(), ["HANDSHAKE_SUCCEEDED 0", "World"]);
         hello
