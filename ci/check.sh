@@ -68,9 +68,15 @@ check_wrong_use() {
   RUSTDOC=$PWD/ci/rustdoc-codes.sh cargo test --locked --doc wrong_use
 }
 
-# Against CZMQ, pyzmq and plain C programs; with a Kerberos server; with the limits of a user namespace.
+# Against CZMQ, pyzmq and plain C programs; with a Kerberos server; with the limits of a user namespace, unless there can be none and
+# IRONHOUSE_ALLOW_MISSING names them.
 check_interop() {
-  cargo test --locked --test it -- --ignored
+  local skip=()
+  if [[ " ${IRONHOUSE_ALLOW_MISSING:-} " == *" user-namespaces "* ]] && ! unshare --user --map-root-user true; then
+    echo "tests in user namespaces NOT run: there can be none, and IRONHOUSE_ALLOW_MISSING names them"
+    skip=(--skip without_watches_left --skip without_instances_left)
+  fi
+  cargo test --locked --test it -- --ignored "${skip[@]}"
 }
 
 check_all_features() {

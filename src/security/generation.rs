@@ -284,9 +284,14 @@ impl Current {
 
     /// See [`KeyMap::fetch`].
     pub(crate) fn fetch(&self, keys: &[PublicKey]) {
-        if self.len() >= FETCH_FROM {
+        if self.is_far() {
             self.map().fetch(keys);
         }
+    }
+
+    /// Whether fetching pays.
+    pub(crate) fn is_far(&self) -> bool {
+        self.len() >= FETCH_FROM
     }
 
     fn map(&self) -> RwLockReadGuard<'_, Arc<KeyMap>> {

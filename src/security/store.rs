@@ -248,6 +248,15 @@ impl CertificateStore {
             .or_else(|| self.files.as_ref()?.keys().get(key))
     }
 
+    /// Whether there are too many keys for all of them to be near the processor.
+    pub(super) fn is_far(&self) -> bool {
+        self.memory.is_far()
+            || self
+                .files
+                .as_ref()
+                .is_some_and(|files| files.keys().is_far())
+    }
+
     /// Has what will be looked up soon, at most [`FETCH`](super::generation::FETCH) keys, fetched from memory.
     pub(super) fn fetch(&self, keys: &[PublicKey]) {
         self.memory.fetch(keys);

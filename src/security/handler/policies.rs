@@ -35,6 +35,13 @@ impl Policies {
 
     /// Has what will be asked of stores by these requests fetched from memory.
     pub(super) fn fetch(&self, requests: &[Frames]) {
+        let all = self.domains.values().chain(&self.fallback);
+        if !all
+            .flat_map(|policy| policy.stores())
+            .any(|store| store.is_far())
+        {
+            return;
+        }
         let mut rest = requests.iter().filter_map(Frames::curve_key).peekable();
         while let Some((domain, _)) = rest.peek().copied() {
             let mut keys = [PublicKey::from_bytes([0; 32]); FETCH];
