@@ -227,7 +227,7 @@ impl Write for Escaped<'_> {
 
 /// Whether a byte stands for itself, as most do.
 fn is_plain(byte: u8) -> bool {
-    (byte >= b' ') & (byte <= b'~') & (byte != b'"') & (byte != b'\\')
+    (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
 }
 
 /// A time in UTC with microseconds, as RFC 3339 writes it; the nearest one that it can write.
