@@ -302,10 +302,18 @@ impl Tree {
         if let Some(old) = old.filter(|_| old != key) {
             self.holders.release(&path, old);
         }
-        self.shared.clear_problem(&path);
+        // What is reported is replaced, never taken back in between: somebody may be looking. Of a key that several hold, `publish` reports.
         match content {
-            Ok(certificate) if old == key => self.holders.hold_again(certificate),
-            Ok(certificate) => self.holders.hold(|| path, certificate),
+            Ok(certificate) if old == key => {
+                if !self.holders.is_shared(certificate.public_key()) {
+                    self.shared.clear_problem(&path);
+                }
+                self.holders.hold_again(certificate);
+            }
+            Ok(certificate) => {
+                self.shared.clear_problem(&path);
+                self.holders.hold(|| path, certificate);
+            }
             Err(error) => self.report(&path, error),
         }
     }
@@ -332,7 +340,6 @@ impl Tree {
     /// Makes a directory part of the tree, empty until a pass lists it.
     fn enter(&mut self, path: PathBuf, real: PathBuf, identity: (u64, u64)) {
         self.leave(&path);
-        self.shared.clear_problem(&path);
         let circle = path.ancestors().skip(1).any(|above| {
             self.directories
                 .get(above)
@@ -344,6 +351,7 @@ impl Tree {
         {
             return self.report(&path, self.problem(&path, FileProblem::NotFollowed));
         }
+        self.shared.clear_problem(&path);
         self.source.watch(&real);
         self.by_real
             .entry(real.clone())

@@ -163,7 +163,7 @@ impl Host {
         // An IPv6 address may carry the name of an interface.
         let fits = |c: char| c.is_alphanumeric() || "-_.:%".contains(c);
         let name = text.strip_suffix('.').unwrap_or(text);
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(fits) {
+        if name.split('.').any(str::is_empty) || !name.chars().all(fits) {
             return Err(EndpointProblem::Host);
         }
         Ok(Self::Name(name.to_lowercase()))

@@ -184,7 +184,6 @@ impl Tree {
             for (found, name) in found.into_iter().zip(each.by_ref()) {
                 files.push(found.map(|(mark, content)| {
                     let path = || directory.join(&**name);
-                    self.shared.clear_problem_of(path);
                     let content = content.and_then(|certificate| {
                         if let Some(vet) = &vet {
                             let held = self.holders.held(certificate.public_key());
@@ -194,7 +193,10 @@ impl Tree {
                     });
                     let key = content.as_ref().ok().map(|c| *c.public_key());
                     match content {
-                        Ok(certificate) => self.holders.hold(path, certificate),
+                        Ok(certificate) => {
+                            self.shared.clear_problem_of(path);
+                            self.holders.hold(path, certificate);
+                        }
                         Err(fault) => {
                             let path = path();
                             let error = fault.at(&self.root.join(&path));
