@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use ironhouse::security::{
     AuditEvents, Authenticator, Certificate, CertificateStore, CurveClient, CurvePolicy,
-    CurveServer, Policy, Reason, RevocationList, SecretCertificate, SigningKey, Trust,
+    CurveServer, PeerIdentity, Policy, Reason, RevocationList, SecretCertificate, SigningKey,
+    Trust,
 };
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
@@ -139,7 +140,8 @@ impl Place {
         let start = Instant::now();
         loop {
             let peers = self.authenticator.peers();
-            if peers.iter().all(|peer| peer.identity().is_some()) {
+            let own = PeerIdentity::Key(*who.public_key());
+            if peers.iter().any(|peer| peer.identity() == Some(&own)) {
                 return client;
             }
             assert!(start.elapsed() < SOON / 2, "{peers:?}");
