@@ -1,0 +1,655 @@
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::security::file::FileKind;
+use crate::security::hash::HashProblem;
+use crate::security::hash::TAKEN;
+use crate::security::keys::PasswordProblem;
+use crate::security::watcher::Message;
+
+fn write(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A hash that is checked in no time.
+const QUICK: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$fIbdC2xakJ6cNlONBQKde0ZQtJof49m9l+7mj3O30mA";
+
+/// A password file with this content, and the folder that holds it.
+fn file(content: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf, PasswordFile) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("passwords");
+    write(&path, content);
+    let users = PasswordFile::load(&path).unwrap();
+    (folder, path, users)
+}
+
+fn problems(users: &PasswordFile) -> Vec<(u32, FileProblem)> {
+    let problems = users.problems().into_iter();
+    problems
+        .map(|error| match error {
+            Error::File { line, problem, .. } => (line.unwrap(), problem),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn user_enters_with_the_own_password_only() {
+    let (_folder, _, users) = file("alice=secret\nbob=other\n");
+    assert!(users.check(b"alice", b"secret"));
+    assert!(users.check(b"bob", b"other"));
+    for (name, password) in [
+        ("alice", "other"),
+        ("alice", ""),
+        ("alice", "secre"),
+        ("alice", "secret\n"),
+        ("Alice", "secret"),
+        ("carol", "secret"),
+        ("", ""),
+        ("carol", &"-".repeat(255)),
+    ] {
+        assert!(
+            !users.check(name.as_bytes(), password.as_bytes()),
+            "{name} {password}"
+        );
+    }
+    assert!(users.problems().is_empty());
+}
+
+#[test]
+fn name_ends_at_the_first_equals_sign_and_nothing_is_trimmed() {
+    let (_folder, _, users) = file(
+        "# comment = x\n\n  \n spaced = v \nuser=a=b\nhash=#x # y\nlast=1\nlast=2\n #no=comment",
+    );
+    for (name, password) in [
+        (" spaced ", " v "),
+        ("user", "a=b"),
+        ("hash", "#x # y"),
+        ("last", "2"),
+        (" #no", "comment"),
+    ] {
+        assert!(users.check(name.as_bytes(), password.as_bytes()), "{name}");
+    }
+    assert!(!users.check(b"last", b"1"));
+    assert!(!users.check(b"# comment ", b" x"));
+    assert!(problems(&users).is_empty());
+}
+
+#[test]
+fn one_carriage_return_at_the_end_of_a_line_is_dropped() {
+    let (_folder, _, users) = file("alice=secret\r\nbob=odd\r\r\n\r\n#x\r\n");
+    assert!(users.check(b"alice", b"secret"));
+    assert!(users.check(b"bob", b"odd\r"));
+    assert!(problems(&users).is_empty());
+}
+
+#[test]
+fn bad_lines_are_reported_and_the_others_load() {
+    let long = "x".repeat(256);
+    let content = format!(
+        "first=1\nno separator\n=nameless\nempty=\n{long}=x\nlong={long}\nnul\0=x\nnul=\0x\n\
+             hash=$argon2id$v=19$m=65536$c2FsdA$aGFzaA\ndear={}\nother=$6$salt$hash\nlast=2\n",
+        QUICK.replace("m=8", "m=65536")
+    );
+    let (_folder, path, users) = file(&content);
+    let wanted = [
+        (2, FileProblem::NoEquals),
+        (3, FileProblem::UserName),
+        (4, PasswordProblem::Empty.into()),
+        (5, FileProblem::UserName),
+        (6, PasswordProblem::TooLong.into()),
+        (7, FileProblem::UserName),
+        (8, PasswordProblem::Nul.into()),
+        (9, HashProblem::Malformed.into()),
+        (10, HashProblem::TooCostly.into()),
+        (11, HashProblem::Kind.into()),
+    ];
+    assert_eq!(problems(&users), wanted);
+    assert!(users.check(b"first", b"1") && users.check(b"last", b"2"));
+    for (name, password) in [
+        (&b"empty"[..], &b""[..]),
+        (b"", b"nameless"),
+        (long.as_bytes(), b"x"),
+        (b"long", long.as_bytes()),
+        (b"nul\0", b"x"),
+        (b"nul", b"\0x"),
+        (b"hash", b"$argon2id$v=19$m=65536$c2FsdA$aGFzaA"),
+        (b"other", b"$6$salt$hash"),
+        (b"no separator", b""),
+    ] {
+        assert!(!users.check(name, password));
+    }
+    let shown = users.problems()[0].to_string();
+    assert!(
+        shown.starts_with(&format!("{}:2: ", path.display())),
+        "{shown}"
+    );
+}
+
+#[test]
+fn password_of_255_bytes_of_any_kind_is_read() {
+    let mut content = b"caf\xE9=".to_vec();
+    let password: Vec<u8> = (1..=255).filter(|&byte| byte != b'\n').collect();
+    content.extend(&password);
+    let (_folder, _, users) = file(content);
+    assert!(users.check(b"caf\xE9", &password));
+}
+
+#[test]
+fn bad_last_line_of_a_name_revokes_its_earlier_password() {
+    let (_folder, _, users) = file("alice=old\nalice=\nbob=\nbob=good\n");
+    assert!(!users.check(b"alice", b"old"));
+    assert!(users.check(b"bob", b"good"));
+    assert_eq!(problems(&users).len(), 2);
+}
+
+#[test]
+fn hashes_and_plain_passwords_stand_in_one_file() {
+    let own = PasswordFile::hash(&Password::new("own").unwrap()).unwrap();
+    let content = format!(
+        "plain=secret\nquick={QUICK}\nown={own}\nlast=plain\nlast={QUICK}\nback={QUICK}\nback=plain\n"
+    );
+    let (_folder, _, users) = file(&content);
+    for (name, password) in [
+        ("plain", "secret"),
+        ("quick", "secret"),
+        ("own", "own"),
+        ("last", "secret"),
+        ("back", "plain"),
+    ] {
+        assert!(users.check(name.as_bytes(), password.as_bytes()), "{name}");
+    }
+    for (name, password) in [
+        ("plain", "own"),
+        ("plain", ""),
+        ("quick", "secre"),
+        ("quick", "secret\0"),
+        ("quick", QUICK),
+        ("quick", ""),
+        ("own", "secret"),
+        ("last", "plain"),
+        ("back", "secret"),
+        ("nobody", "secret"),
+        ("nobody", "own"),
+    ] {
+        assert!(!users.check(name.as_bytes(), password.as_bytes()), "{name}");
+    }
+    assert!(problems(&users).is_empty());
+}
+
+#[test]
+fn password_that_no_client_may_send_is_refused_even_where_its_hash_is_known() {
+    for password in [&b""[..], b"with\0nul", &[b'x'; 256]] {
+        let cost = crate::ffi::sodium::HashCost {
+            memory: 8,
+            passes: 1,
+        };
+        let text = crate::ffi::sodium::hash_password(password, cost).unwrap();
+        let text = std::ffi::CStr::from_bytes_until_nul(text.as_slice()).unwrap();
+        let users = PasswordFile::in_memory();
+        users.insert_hash("user", text.to_str().unwrap()).unwrap();
+        assert!(!users.check(b"user", password));
+    }
+}
+
+#[test]
+fn any_name_costs_one_hash_where_there_are_hashes() {
+    let (_folder, _, users) = file(format!("hashed={QUICK}\nplain=secret\n"));
+    for name in ["hashed", "plain", "unknown", ""] {
+        let before = TAKEN.get();
+        assert!(!users.check(name.as_bytes(), b"wrong"));
+        assert_eq!(TAKEN.get() - before, 1, "{name}");
+    }
+    let before = TAKEN.get();
+    assert!(users.check(b"plain", b"secret"));
+    assert_eq!(TAKEN.get() - before, 1);
+}
+
+#[test]
+fn no_name_costs_a_hash_where_there_are_none() {
+    let (_folder, _, users) = file("plain=secret\n");
+    let before = TAKEN.get();
+    assert!(!users.check(b"plain", b"wrong") && !users.check(b"unknown", b"wrong"));
+    assert_eq!(TAKEN.get(), before);
+}
+
+#[test]
+fn unknown_user_costs_the_dearest_hash_that_there_is() {
+    let users = PasswordFile::in_memory();
+    let dearest = || users.users().dearest.as_ref().map(|hash| hash.work());
+    assert!(users.is_quick());
+    users.insert_hash("a", QUICK).unwrap();
+    assert_eq!(dearest(), Some(16));
+    users
+        .insert_hash("b", &QUICK.replace("m=8,t=1", "m=9,t=2"))
+        .unwrap();
+    users.insert_hash("c", QUICK).unwrap();
+    assert_eq!(dearest(), Some(27));
+    users.insert("b", "plain").unwrap();
+    assert_eq!(dearest(), Some(16));
+    users.remove("a").unwrap();
+    assert!(dearest() == Some(16) && !users.is_quick());
+    users.remove("c").unwrap();
+    assert!(dearest().is_none() && users.is_quick());
+}
+
+#[test]
+fn file_is_never_quick_because_its_disk_may_hang() {
+    let (_folder, _, users) = file("alice=1\n");
+    assert!(!users.is_quick());
+}
+
+#[test]
+fn change_of_the_file_counts_from_the_next_check_for_every_clone() {
+    let (_folder, path, users) = file("alice=1\nbob=2\nbad\n");
+    let clone = users.clone();
+    assert!(clone.check(b"alice", b"1"));
+    write(&path, "bob=3\ncarol=4\n");
+    assert!(!clone.check(b"alice", b"1") && !users.check(b"bob", b"2"));
+    assert!(clone.check(b"bob", b"3") && users.check(b"carol", b"4"));
+    assert!(clone.problems().is_empty());
+    write(&path, "bad\n");
+    assert_eq!(problems(&users), [(1, FileProblem::NoEquals)]);
+}
+
+#[test]
+fn changes_of_the_same_size_within_one_moment_all_count() {
+    let (_folder, path, users) = file("alice=0\n");
+    for round in 1..500 {
+        let (old, new) = ((round - 1) % 10, round % 10);
+        if round % 2 == 0 {
+            fs::write(&path, format!("alice={new}\n")).unwrap();
+        } else {
+            let beside = path.with_extension("new");
+            write(&beside, format!("alice={new}\n"));
+            fs::rename(&beside, &path).unwrap();
+        }
+        assert!(users.check(b"alice", format!("{new}").as_bytes()));
+        assert!(!users.check(b"alice", format!("{old}").as_bytes()));
+    }
+}
+
+#[test]
+fn proof_holds_as_long_as_the_users_line_is_the_same() {
+    let again = QUICK.replace("c2FsdHNhbHRzYWx0c2FsdA", "c2FsdHNhbHRzYWx0c2FsdB");
+    assert_ne!(again, QUICK);
+    let before = format!("# head\nalice=1\nbob={QUICK}\n");
+    let (_folder, path, users) = file(&before);
+    let [alice, bob] = [("alice", "1"), ("bob", "secret")]
+        .map(|(name, password)| users.prove(name.as_bytes(), password.as_bytes()).unwrap());
+    assert!(users.prove(b"alice", b"2").is_none() && users.prove(b"carol", b"1").is_none());
+    let other = PasswordFile::in_memory();
+    assert!(!other.confirms(&alice));
+    other.insert("alice", "1").unwrap();
+    assert!(other.confirms(&alice) && !other.confirms(&bob));
+    for (content, expected) in [
+        (format!("bob={QUICK}\r\ncarol=3\nalice=1"), [true, true]),
+        (format!("alice=1\nbob={again}\n"), [true, false]),
+        (format!("alice=2\nbob={QUICK}\n"), [false, true]),
+        (before.clone(), [true, true]),
+        (format!("alice={QUICK}\nbob=secret\n"), [false, false]),
+        ("Alice=1\nalice=1\nalice=\n".into(), [false, false]),
+        (before, [true, true]),
+    ] {
+        write(&path, &content);
+        users.notice_changes();
+        assert_eq!(
+            [&alice, &bob].map(|p| users.confirms(p)),
+            expected,
+            "{content}"
+        );
+    }
+    fs::remove_file(&path).unwrap();
+    users.notice_changes();
+    assert!(!users.confirms(&alice) && !users.confirms(&bob));
+    assert_eq!(format!("{alice:?}"), "Proof(..)");
+}
+
+#[test]
+fn proof_of_a_name_that_is_no_text_holds() {
+    let users = PasswordFile::in_memory();
+    users.insert(b"caf\xe9", "1").unwrap();
+    let proof = users.prove(b"caf\xe9", b"1").unwrap();
+    users.insert(b"caf\xc3\xa9", "1").unwrap();
+    assert!(users.confirms(&proof));
+    users.remove(b"caf\xe9").unwrap();
+    assert!(!users.confirms(&proof));
+}
+
+/// Counts the changes that `users` tell of.
+fn changes(users: &PasswordFile) -> (Arc<AtomicU64>, Arc<dyn Fn() + Send + Sync>) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&count);
+    let hook: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    users.hook(&Arc::downgrade(&hook));
+    (count, hook)
+}
+
+#[track_caller]
+fn wait(what: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !what() {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn change_of_the_file_is_told_without_a_check_however_it_comes_about() {
+    for poll in [false, true] {
+        let (folder, path, users) = file("alice=0\n");
+        drop(users);
+        let users = PasswordFile::follow(path.clone(), poll).unwrap();
+        let (count, _hook) = changes(&users);
+        let alice = |n: &str| {
+            let secret = users.users().secrets.get(&b"alice"[..]).cloned();
+            matches!(secret, Some(Secret::Plain(password)) if *password.expose_bytes() == *n.as_bytes())
+        };
+        fs::write(&path, "alice=1\n").unwrap();
+        wait(|| alice("1"));
+        write(&path.with_extension("new"), "alice=2\n");
+        fs::rename(path.with_extension("new"), &path).unwrap();
+        wait(|| alice("2"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        wait(|| users.users().secrets.is_empty());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        wait(|| alice("2"));
+        fs::remove_file(&path).unwrap();
+        wait(|| users.users().secrets.is_empty());
+        symlink("target", &path).unwrap();
+        write(&folder.path().join("target"), "alice=3\n");
+        wait(|| alice("3"));
+        fs::rename(folder.path().join("target"), folder.path().join("gone")).unwrap();
+        wait(|| users.users().secrets.is_empty());
+        assert!(count.load(Ordering::SeqCst) >= 7);
+    }
+}
+
+#[test]
+fn change_is_told_after_lost_events_and_a_fault_of_ours() {
+    let (_folder, path, users) = file("alice=0\n");
+    let watcher = users.shared.watcher.get().unwrap();
+    let gone = || users.users().secrets.is_empty();
+    fs::write(&path, "").unwrap();
+    watcher.inject(Message::Lost);
+    wait(gone);
+    watcher.inject(Message::Inject(|_| panic!("as intended")));
+    wait(|| !users.problems().is_empty());
+    assert!(watcher.is_polling());
+    assert!(matches!(
+        &problems_without_lines(&users)[..],
+        [FileProblem::NotWatched { .. }]
+    ));
+    fs::write(&path, "alice=1\n").unwrap();
+    wait(|| !gone());
+}
+
+fn problems_without_lines(users: &PasswordFile) -> Vec<FileProblem> {
+    let problems = users.problems().into_iter();
+    problems
+        .map(|error| match error {
+            Error::File {
+                line: None,
+                problem,
+                ..
+            } => problem,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn users_in_memory_tell_of_each_change() {
+    let users = PasswordFile::in_memory();
+    let (count, hook) = changes(&users);
+    users.insert("alice", "1").unwrap();
+    users.insert_hash("alice", QUICK).unwrap();
+    users.remove("alice").unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+    drop(hook);
+    users.insert("alice", "1").unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn dropping_the_last_clone_ends_the_watch() {
+    let (_folder, path, users) = file("alice=1\n");
+    let clone = users.clone();
+    drop(users);
+    fs::write(&path, "alice=2\n").unwrap();
+    wait(|| clone.users().secrets.contains_key(&b"alice"[..]));
+    let weak = Arc::downgrade(&clone.shared);
+    drop(clone);
+    wait(|| weak.upgrade().is_none());
+}
+
+#[test]
+fn link_that_moves_leads_to_other_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (version, line) in [("v1", "alice=1\n"), ("v2", "bob=2\n")] {
+        fs::create_dir(at(version)).unwrap();
+        write(&at(version).join("passwords"), line);
+    }
+    symlink("v1", at("data")).unwrap();
+    let users = PasswordFile::load(at("data").join("passwords")).unwrap();
+    assert!(users.check(b"alice", b"1"));
+    symlink("v2", at("next")).unwrap();
+    fs::rename(at("next"), at("data")).unwrap();
+    assert!(!users.check(b"alice", b"1") && users.check(b"bob", b"2"));
+    fs::rename(at("v2"), at("v3")).unwrap();
+    assert!(!users.check(b"bob", b"2"));
+    assert!(matches!(users.problems()[..], [Error::Io { .. }]));
+}
+
+#[test]
+fn file_that_is_gone_or_unusable_admits_nobody_until_it_is_mended() {
+    let break_file: [fn(&Path); 4] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap(),
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        },
+        |path| write(path, vec![b'\n'; 16 * 1024 * 1024 + 1]),
+    ];
+    for break_file in break_file {
+        let (_folder, path, users) = file("alice=1\nbad\n");
+        assert!(users.check(b"alice", b"1"));
+        break_file(&path);
+        assert!(!users.check(b"alice", b"1"));
+        let error = PasswordFile::load(&path).unwrap_err().to_string();
+        let problems = users.problems();
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].to_string(), error);
+        if path.is_dir() {
+            fs::remove_dir(&path).unwrap();
+        }
+        write(&path, "alice=1\nbob=2\n");
+        assert!(users.check(b"alice", b"1") && users.check(b"bob", b"2"));
+        assert!(users.problems().is_empty());
+    }
+}
+
+#[test]
+fn quiet_file_is_not_read_again() {
+    let (_folder, _, users) = file("alice=1\n");
+    let readings = || users.shared.readings.load(Ordering::SeqCst);
+    let start = Instant::now();
+    // A file that changed just now is read at each check, since its times may not show another change.
+    loop {
+        let before = readings();
+        users.check(b"alice", b"1");
+        if readings() == before {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+    let before = readings();
+    for _ in 0..100 {
+        assert!(users.check(b"alice", b"1"));
+    }
+    assert!(users.problems().is_empty());
+    assert_eq!(readings(), before);
+}
+
+#[test]
+fn file_of_a_relative_path_is_followed_where_it_was_loaded() {
+    let here = std::env::current_dir().unwrap();
+    let folder = tempfile::tempdir_in(&here).unwrap();
+    let path = folder.path().join("passwords");
+    write(&path, "alice=1\n");
+    let users = PasswordFile::load(path.strip_prefix(&here).unwrap()).unwrap();
+    assert_eq!(users.shared.path.as_deref(), Some(&*path));
+    assert!(users.check(b"alice", b"1"));
+}
+
+#[test]
+fn fifo_and_open_file_are_refused_at_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let error = PasswordFile::load(&fifo).unwrap_err();
+    let wanted = FileProblem::NotAFile(FileKind::Fifo);
+    assert!(matches!(error, Error::File { problem, .. } if problem == wanted));
+    let open = folder.path().join("open");
+    write(&open, "alice=1\n");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = PasswordFile::load(&open).unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("chmod 600 {}", open.display())),
+        "{error}"
+    );
+}
+
+#[test]
+fn users_in_memory_come_and_go() {
+    let users = PasswordFile::in_memory();
+    users.insert("alice", "1").unwrap();
+    users.insert("alice", String::from("2")).unwrap();
+    assert!(users.check(b"alice", b"2") && !users.check(b"alice", b"1"));
+    users.insert_hash("alice", QUICK).unwrap();
+    assert!(users.check(b"alice", b"secret") && !users.check(b"alice", b"2"));
+    assert!(users.remove("alice").unwrap() && !users.remove("alice").unwrap());
+    assert!(!users.check(b"alice", b"secret"));
+    for (name, password) in [("", "x"), ("a\0", "x"), ("a", ""), ("a", "\0")] {
+        let refused = users.insert(name, password);
+        assert!(matches!(refused, Err(Error::InvalidOption { .. })));
+    }
+    for (name, hash) in [("", QUICK), ("a", "secret"), ("a", &QUICK[1..]), ("a", "")] {
+        let refused = users.insert_hash(name, hash);
+        assert!(matches!(refused, Err(Error::InvalidOption { .. })));
+    }
+    assert!(users.problems().is_empty());
+}
+
+#[test]
+fn users_of_a_file_are_changed_in_the_file_alone() {
+    let (_folder, _, users) = file("alice=1\n");
+    for refused in [
+        users.insert("bob", "2"),
+        users.insert_hash("bob", QUICK),
+        users.remove("alice").map(drop),
+    ] {
+        assert!(matches!(refused, Err(Error::InvalidOption { .. })));
+    }
+    assert!(users.check(b"alice", b"1") && !users.check(b"bob", b"2"));
+}
+
+#[test]
+fn debug_and_problems_show_no_password_and_no_hash() {
+    let digest = QUICK.rsplit('$').next().unwrap();
+    let (_folder, _, users) = file(format!(
+        "alice=hunter\nhunter\n=hunter\nbob=hunt\0er\ncarol={QUICK}\ndave={QUICK}$\n"
+    ));
+    let refused = users.insert_hash("eve", &QUICK[1..]);
+    let shown = format!("{users:?} {:?} {refused:?}", users.problems());
+    assert!(
+        !shown.contains("hunt") && !shown.contains(digest),
+        "{shown}"
+    );
+}
+
+#[test]
+fn every_check_during_changes_sees_one_of_the_states() {
+    let (_folder, path, users) = file("alice=1\nbob=1\n");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    assert!(users.check(b"alice", b"1") && users.problems().is_empty());
+                    assert!(!users.check(b"bob", b"3"));
+                }
+            });
+        }
+        scope.spawn(|| {
+            let beside = path.with_extension("new");
+            for round in 0..200 {
+                write(&beside, format!("alice=1\nbob={}\n", round % 2));
+                fs::rename(&beside, &path).unwrap();
+                let bob = format!("{}", round % 2);
+                assert!(users.check(b"bob", bob.as_bytes()));
+            }
+        });
+    });
+}
+
+/// Users in memory that were parsed from a file's content.
+fn parsed(content: &[u8]) -> PasswordFile {
+    let users = PasswordFile::in_memory();
+    *users.users_mut() = Users::parse(content, Mark::UNSETTLED);
+    users
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_panic_and_admit_no_empty_password(bytes: Vec<u8>, end in "(\\$argon2id?)?[$=,a-z0-9\n]{0,99}") {
+        for content in [bytes, [QUICK, &end].concat().into_bytes(), format!("a={end}\n{end}").into_bytes()] {
+            let users = Users::parse(&content, Mark::UNSETTLED);
+            for (name, secret) in &users.secrets {
+                prop_assert!(!name.is_empty());
+                if let Secret::Plain(password) = secret {
+                    prop_assert!(!password.expose_bytes().is_empty());
+                    prop_assert!(!password.expose_bytes().starts_with(b"$argon2"));
+                }
+            }
+            let hashes = users.secrets.values().any(|secret| matches!(secret, Secret::Hash(_)));
+            prop_assert_eq!(users.dearest.is_some(), hashes);
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_a_line_is_checked(
+        name in "[^=#\r\n\0][^=\r\n\0]{0,20}", password in "[^\r\n\0]{1,30}", wrong in "\\PC{0,30}"
+    ) {
+        prop_assume!(!name.bytes().all(|byte| byte.is_ascii_whitespace()));
+        prop_assume!(!Hash::is_meant(password.as_bytes()));
+        let users = parsed(format!("{name}={password}\n").as_bytes());
+        prop_assert!(users.check(name.as_bytes(), password.as_bytes()));
+        prop_assert_eq!(users.check(name.as_bytes(), wrong.as_bytes()), wrong == password);
+    }
+
+    #[test]
+    fn hash_line_admits_its_password_and_no_other(
+        name in "[^=#\r\n\0][^=\r\n\0]{0,20}", password in "[^\0]{1,30}", wrong in "\\PC{0,30}", more in "([a-z]=[a-z]{1,5}\n){0,3}"
+    ) {
+        prop_assume!(!name.bytes().all(|byte| byte.is_ascii_whitespace()));
+        let cost = crate::ffi::sodium::HashCost { memory: 8, passes: 1 };
+        let text = crate::ffi::sodium::hash_password(password.as_bytes(), cost).unwrap();
+        let text = String::from_utf8_lossy(text.as_slice());
+        let users = parsed(format!("{more}{name}={}\r\n", text.trim_end_matches('\0')).as_bytes());
+        prop_assert!(users.users().problems.is_empty());
+        prop_assert!(users.check(name.as_bytes(), password.as_bytes()));
+        prop_assert_eq!(users.check(name.as_bytes(), wrong.as_bytes()), wrong == password);
+        prop_assert!(!users.check(name.as_bytes(), text.trim_end_matches('\0').as_bytes()));
+    }
+}

@@ -1,0 +1,105 @@
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn parts() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let any = prop::collection::vec(any::<u8>(), 0..300);
+    let known = prop::sample::select(vec![
+        &b""[..],
+        b"1.0",
+        b"1",
+        b"d",
+        b"127.0.0.1",
+        b"NULL",
+        b"PLAIN",
+        b"CURVE",
+        b"GSSAPI",
+        &[7; 32],
+    ]);
+    prop::collection::vec(
+        prop_oneof![1 => any, 4 => known.prop_map(<[u8]>::to_vec)],
+        0..12,
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_frames_are_read_or_refused_without_panic(parts in parts()) {
+        let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+        crate::security::fuzzing::zap(&parts.join(&b'|'));
+        let frames = Frames::new(FrameList::of(&parts).unwrap());
+        if let Ok(frames) = &frames {
+            let _ = frames.request();
+        }
+    }
+
+    #[test]
+    fn what_libzmq_asks_is_read_as_it_was_asked(
+        envelope in prop::collection::vec("[^\0]{1,9}", 0..3), domain in "[ -~]{0,255}", address in "[0-9a-f.:]{0,45}",
+        (mechanism, credentials) in prop_oneof![
+            Just(("NULL", vec![])),
+            ("\\PC{0,60}", "\\PC{0,60}").prop_map(|(name, password)| ("PLAIN", vec![name.into_bytes(), password.into_bytes()])),
+            any::<[u8; 32]>().prop_map(|key| ("CURVE", vec![key.to_vec()])),
+            "[a-z@]{0,60}".prop_map(|principal| ("GSSAPI", vec![principal.into_bytes()])),
+        ],
+    ) {
+        let mut parts: Vec<&[u8]> = envelope.iter().map(String::as_bytes).collect();
+        parts.insert(0, b"id");
+        parts.extend([b"", &b"1.0"[..], b"1", domain.as_bytes(), address.as_bytes(), b"", mechanism.as_bytes()]);
+        parts.extend(credentials.iter().map(Vec::as_slice));
+        let frames = Frames::new(FrameList::of(&parts).unwrap()).unwrap();
+        let request = frames.request().unwrap();
+        prop_assert_eq!(request.domain.unwrap_or_default(), &*domain);
+        prop_assert_eq!(request.credential.mechanism().to_string(), mechanism);
+        let read: Vec<Vec<u8>> = match request.credential {
+            Credential::Null => vec![],
+            Credential::Plain { name, password } => vec![name.to_vec(), password.to_vec()],
+            Credential::Curve(key) => vec![key.as_bytes().to_vec()],
+            Credential::Gssapi { principal } => vec![principal.to_vec()],
+        };
+        prop_assert_eq!(read, credentials);
+    }
+}
+
+#[test]
+fn metadata_have_names_that_are_theirs_to_give() {
+    let long = "n".repeat(255);
+    let mut metadata = Metadata::new();
+    for name in ["n", "role", "X-Mine", &long] {
+        metadata.push(name, "value").unwrap();
+    }
+    let kept: Vec<_> = metadata.iter().collect();
+    let before = metadata.as_bytes().to_vec();
+    assert_eq!(kept[3], (&*long, "value"));
+    let too_long = "n".repeat(256);
+    let reserved = RESERVED
+        .iter()
+        .flat_map(|name| [name.to_string(), name.to_lowercase(), name.to_uppercase()]);
+    for name in [String::new(), too_long].into_iter().chain(reserved) {
+        let refused = metadata.push(&name, "value");
+        assert!(
+            matches!(refused, Err(ZapProblem::MetadataName(_))),
+            "{name}"
+        );
+    }
+    assert_eq!(metadata.as_bytes(), before);
+}
+
+#[test]
+fn metadata_are_bounded_and_the_admission_has_room_beyond() {
+    let mut metadata = Metadata::new();
+    metadata
+        .push("a", &"x".repeat(METADATA_LIMIT - 6 - 12))
+        .unwrap();
+    let most = "y".repeat(12 - 6);
+    let refused = metadata.push("b", &format!("{most}y"));
+    assert_eq!(refused, Err(ZapProblem::MetadataSize(METADATA_LIMIT + 1)));
+    metadata.push("b", &most).unwrap();
+    assert_eq!(metadata.as_bytes().len(), METADATA_LIMIT);
+    for number in [0, 9, 10, u64::MAX] {
+        let mut admission = Admission([0; 48]);
+        let read: Vec<_> = properties(admission.property(number)).collect();
+        assert_eq!(read, [(ADMISSION, &*number.to_string())]);
+    }
+}
