@@ -1,4 +1,3 @@
-
 use super::*;
 
 type Target = fn(&[u8]);

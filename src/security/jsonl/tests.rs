@@ -1,4 +1,3 @@
-
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 

@@ -1,4 +1,3 @@
-
 use std::collections::VecDeque;
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};

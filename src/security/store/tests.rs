@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::security::FileProblem;
 use crate::security::watcher::Message;

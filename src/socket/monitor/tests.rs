@@ -1,4 +1,3 @@
-
 use super::*;
 
 fn report(event: u16, value: u32) -> MonitorEvent {

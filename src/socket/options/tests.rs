@@ -1,4 +1,3 @@
-
 use super::sealed::Value;
 use super::*;
 
