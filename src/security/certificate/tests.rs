@@ -1,12 +1,16 @@
+mod secret;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
 use super::*;
-use std::time::{Duration, SystemTime};
-
-use crate::security::file::FileKind;
+use crate::security::file::{CERTIFICATE_LIMIT, Fault, FileKind};
+use crate::security::keys::{KeyProblem, Keypair};
+use crate::security::validity::ValidityProblem;
 
 /// A pair made for these tests.
 const PUBLIC: &str = "+[2F}Z&f<:/K&o%w+>r2(N=m=[=aeE%3xVgV[esz";
@@ -32,14 +36,6 @@ fn parse(text: &str) -> Certificate {
 fn fault(text: &str) -> (Option<u32>, FileProblem) {
     let fault = Certificate::parse(text.as_bytes()).unwrap_err();
     (fault.line, fault.problem)
-}
-
-/// The problem of a secret certificate with this text, and its line.
-fn secret_fault(text: &str) -> (Option<u32>, FileProblem) {
-    let folder = folder();
-    let path = folder.path().join("x_secret");
-    write_secret(&path, text);
-    file_error(SecretCertificate::load(&path).unwrap_err(), &path)
 }
 
 fn file_error(error: Error, wanted: &Path) -> (Option<u32>, FileProblem) {
@@ -77,70 +73,6 @@ fn certificate_survives_its_file_with_metadata_in_order() {
     assert_eq!(again.meta("empty"), Some(""));
     assert_eq!(again.meta("other"), None);
     assert!(!fs::read_to_string(&path).unwrap().contains("secret-key"));
-}
-
-#[test]
-fn secret_certificate_survives_its_files_given_either_path() {
-    let folder = folder();
-    let (path, secret) = (folder.path().join("a"), folder.path().join("a_secret"));
-    let certificate = SecretCertificate::generate()
-        .unwrap()
-        .with_meta("role", "server")
-        .unwrap();
-    certificate.save(&path).unwrap();
-    assert_eq!(mode(&secret), 0o600);
-    assert_eq!(mode(&path) & 0o600, 0o600);
-    for given in [&path, &secret] {
-        let again = SecretCertificate::load(given).unwrap();
-        assert_eq!(again.certificate(), certificate.certificate());
-        assert!(again.secret().ct_eq(certificate.secret()));
-    }
-    assert_eq!(
-        &Certificate::load(&path).unwrap(),
-        certificate.certificate()
-    );
-    fs::remove_file(&path).unwrap();
-    certificate.save(&secret).unwrap();
-    assert!(path.exists() && !folder.path().join("a_secret_secret").exists());
-    fs::remove_file(&path).unwrap();
-    assert!(SecretCertificate::load(&path).is_ok());
-}
-
-#[test]
-fn saving_closes_a_secret_file_that_was_open_to_others() {
-    let folder = folder();
-    let (path, secret) = (folder.path().join("a"), folder.path().join("a_secret"));
-    fs::write(&secret, "").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o666)).unwrap();
-    SecretCertificate::generate().unwrap().save(&path).unwrap();
-    assert_eq!(mode(&secret), 0o600);
-}
-
-#[test]
-fn secret_certificate_open_to_others_is_refused_with_the_cure() {
-    let folder = folder();
-    let (path, secret) = (folder.path().join("a"), folder.path().join("a_secret"));
-    SecretCertificate::generate().unwrap().save(&path).unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o640)).unwrap();
-    let error = SecretCertificate::load(&path).unwrap_err();
-    assert!(error.to_string().contains("chmod 600"));
-    let (_, problem) = file_error(error, &secret);
-    assert!(matches!(problem, FileProblem::Exposed { mode: 0o640, .. }));
-}
-
-#[test]
-fn when_the_public_file_cannot_be_written_the_secret_one_is_there() {
-    let folder = folder();
-    let path = folder.path().join("a");
-    fs::create_dir(&path).unwrap();
-    let certificate = SecretCertificate::generate().unwrap();
-    assert!(certificate.save(&path).is_err());
-    assert!(SecretCertificate::load(&path).is_ok());
-    // And the other way round: no secret file, no public one.
-    let path = folder.path().join("b");
-    fs::create_dir(folder.path().join("b_secret")).unwrap();
-    assert!(certificate.save(&path).is_err());
-    assert!(!path.exists());
 }
 
 #[test]
@@ -301,74 +233,6 @@ fn truncated_file_is_refused_at_every_length_without_its_key() {
         let read = Certificate::parse(&text.as_bytes()[..length]);
         assert_eq!(read.is_ok(), length >= whole, "{}", &text[..length]);
     }
-}
-
-#[test]
-fn secret_certificate_needs_both_keys_and_they_must_belong_together() {
-    let other = Keypair::generate().unwrap();
-    let curve = |public: &str, secret: &str| {
-        format!("curve\n    public-key = \"{public}\"\n    secret-key = \"{secret}\"\n")
-    };
-    for (text, line, problem) in [
-        (
-            format!("curve\n    public-key = \"{PUBLIC}\"\n"),
-            None,
-            FileProblem::Missing("`secret-key` in the section `curve`"),
-        ),
-        (
-            format!("curve\n    secret-key = \"{SECRET}\"\n"),
-            Some(1),
-            FileProblem::Missing("`public-key` in the section `curve`"),
-        ),
-        (
-            curve(&other.public().to_string(), SECRET),
-            Some(2),
-            KeyProblem::Mismatch.into(),
-        ),
-        (
-            curve(PUBLIC, "short"),
-            Some(3),
-            KeyProblem::Length(5).into(),
-        ),
-        (
-            curve(PUBLIC, &"0".repeat(40)),
-            Some(3),
-            KeyProblem::Zero.into(),
-        ),
-        (
-            curve(PUBLIC, &format!("~{}", &SECRET[1..])),
-            Some(3),
-            FileProblem::Z85 { position: 0 },
-        ),
-    ] {
-        assert_eq!(secret_fault(&text), (line, problem), "{text}");
-    }
-}
-
-#[test]
-fn no_error_shows_a_secret_key() {
-    let broken = format!("{}~", &SECRET[1..]);
-    for text in [
-        format!("curve\n    public-key = \"{PUBLIC}\"\n    secret-key = \"{broken}\"\n"),
-        format!("curve\n    public-key = \"{PUBLIC}\"\n    secret-key = \"{SECRET}\" x\n"),
-        format!("curve\n    public-key = \"{PUBLIC}\"\n    secret-key = \"{SECRET}\n"),
-        format!("{SECRET}\n"),
-    ] {
-        let folder = folder();
-        let path = folder.path().join("x_secret");
-        write_secret(&path, &text);
-        let error = SecretCertificate::load(&path).unwrap_err();
-        for shown in [error.to_string(), format!("{error:?}")] {
-            assert!(
-                !shown.contains(&SECRET[1..12]) && !shown.contains(&SECRET[25..37]),
-                "{shown}"
-            );
-        }
-    }
-    let certificate = SecretCertificate::from_keypair(
-        Keypair::from_secret(SecretKey::from_z85(SECRET).unwrap()).unwrap(),
-    );
-    assert!(!format!("{certificate:?}").contains(SECRET));
 }
 
 #[test]
@@ -571,21 +435,6 @@ fn key_of_zeros_is_not_written() {
         .unwrap_err();
     assert_eq!(file_error(error, &path), (None, KeyProblem::Zero.into()));
     assert!(!path.exists());
-}
-
-#[test]
-fn path_that_is_no_utf_8_or_has_the_longest_name_keeps_its_two_files_apart() {
-    use std::os::unix::ffi::OsStrExt;
-
-    let folder = folder();
-    let odd = std::ffi::OsStr::from_bytes(b"k\xFFy");
-    let certificate = SecretCertificate::generate().unwrap();
-    certificate.save(folder.path().join(odd)).unwrap();
-    assert!(SecretCertificate::load(folder.path().join(odd)).is_ok());
-    // The secret file's name would be too long for the file system: nothing is written.
-    let long = folder.path().join("x".repeat(255));
-    assert!(certificate.save(&long).is_err());
-    assert!(!long.exists());
 }
 
 proptest! {
