@@ -4,9 +4,9 @@
 //! Neither side names the other. A monitor tells descriptors, and that *some* handshake of its socket succeeded; a ZAP request tells an
 //! address. So a connection is matched when there is only one that can be meant, and keeps all candidates otherwise.
 
-use std::borrow::Cow;
+mod identity;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -17,27 +17,13 @@ use super::audit::Audit;
 use super::candidates::{Candidates, ConnectedPeer};
 use super::connections::{Counted, Tally};
 use super::faults::FailedHandshake;
-use super::keys::PublicKey;
 use super::limits::Limits;
 use super::passwords::Proof;
 use super::revoke::RevocationScope;
-use super::zap::{Credential, ZapRequest};
+use super::zap::ZapRequest;
 use crate::ffi::fd::{Connection, Identity};
 use crate::socket::{EventKind, Message, MonitorEvent, Watch};
-
-/// Who a peer is, as its credential says.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PeerIdentity {
-    /// Nobody in particular (NULL).
-    Anonymous,
-    /// A user with a password (PLAIN).
-    User(String),
-    /// The holder of a key (CURVE).
-    Key(PublicKey),
-    /// A Kerberos principal (GSSAPI).
-    Principal(String),
-}
+pub use identity::PeerIdentity;
 
 /// What the authenticator knows of connections.
 pub(super) struct Peers {
@@ -486,38 +472,6 @@ impl Drop for SocketWatch {
         };
         if !state.sockets.values().any(|s| s.domain == gone.domain) {
             state.domains.remove(&gone.domain);
-        }
-    }
-}
-
-impl PeerIdentity {
-    /// The user's name, the public key in Z85, or the principal; `None` for nobody in particular.
-    pub fn name(&self) -> Option<Cow<'_, str>> {
-        match self {
-            PeerIdentity::Anonymous => None,
-            PeerIdentity::User(name) | PeerIdentity::Principal(name) => Some(name.into()),
-            PeerIdentity::Key(key) => Some(key.to_string().into()),
-        }
-    }
-
-    pub(super) fn of(credential: &Credential<'_>) -> Self {
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        match credential {
-            Credential::Null => Self::Anonymous,
-            Credential::Plain { name, .. } => Self::User(text(name)),
-            Credential::Curve(key) => Self::Key(*key),
-            Credential::Gssapi { principal } => Self::Principal(text(principal)),
-        }
-    }
-}
-
-/// The name, the key in Z85 and its fingerprint, or "anonymous".
-impl fmt::Display for PeerIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Anonymous => f.write_str("anonymous"),
-            Self::Key(key) => write!(f, "{key} ({})", key.fingerprint()),
-            Self::User(name) | Self::Principal(name) => name.escape_debug().fmt(f),
         }
     }
 }

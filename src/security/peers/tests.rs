@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::security::arrivals::LIMIT;
+use crate::security::keys::PublicKey;
+use crate::security::zap::Credential;
 
 fn peers() -> Arc<Peers> {
     let audit = Arc::new(Audit::new());
