@@ -24,7 +24,7 @@ impl Certificate {
     /// Reads a public certificate, as CZMQ, pyzmq or [`Certificate::save`] wrote it.
     ///
     /// # Errors
-    /// [`Error::Io`]: not there, or not readable. [`Error::File`]: not a file, larger than 64 KiB, no certificate, a
+    /// [`Error::Io`](crate::Error::Io): not there, or not readable. [`Error::File`](crate::Error::File): not a file, larger than 64 KiB, no certificate, a
     /// key that cannot be used, or a secret key in it.
     #[doc(alias = "zcert_load")]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
@@ -45,8 +45,8 @@ impl Certificate {
     /// Writes the certificate, mode 0644 under the umask, in a form that CZMQ and pyzmq read.
     ///
     /// # Errors
-    /// [`Error::Io`]: no such directory, no permission, no space; what was there before stays.
-    /// [`Error::File`]: not a file, or larger than 64 KiB. [`Error::Key`]: the key of zeros.
+    /// [`Error::Io`](crate::Error::Io): no such directory, no permission, no space; what was there before stays.
+    /// [`Error::File`](crate::Error::File): not a file, or larger than 64 KiB. [`Error::Key`](crate::Error::Key): the key of zeros.
     #[doc(alias = "zcert_save_public")]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
