@@ -302,7 +302,7 @@ impl AuthenticatorBuilder {
         mut self,
         clock: impl Fn() -> SystemTime + Send + Sync + 'static,
     ) -> Self {
-        self.clock = Source(Arc::new(clock));
+        self.clock = Source::wall(clock);
         self
     }
 

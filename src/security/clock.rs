@@ -16,13 +16,20 @@ const LEAST_JUMP: Duration = Duration::from_secs(2);
 /// How long a wait for a date may last before the clock is looked at again: it may have been set, or the machine may have slept.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Where the wall-clock time comes from.
+/// Where the wall-clock time comes from, and the time of the clock that only goes forward.
 #[derive(Clone)]
-pub(crate) struct Source(pub(crate) Arc<dyn Fn() -> SystemTime + Send + Sync>);
+pub(crate) struct Source(Arc<dyn Fn() -> (SystemTime, Instant) + Send + Sync>);
+
+impl Source {
+    /// What `clock` shows is the wall-clock time.
+    pub(crate) fn wall(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || (clock(), Instant::now())))
+    }
+}
 
 impl Default for Source {
     fn default() -> Self {
-        Self(Arc::new(SystemTime::now))
+        Self::wall(SystemTime::now)
     }
 }
 
@@ -61,7 +68,8 @@ pub(crate) struct Moment {
 
 impl Clock {
     pub(crate) fn new(source: Source, skew: Duration, audit: Arc<Audit>) -> Self {
-        let latest = Mutex::new(Latest::new((source.0)()));
+        let (wall, now) = (source.0)();
+        let latest = Mutex::new(Latest::at(wall, now));
         Self {
             source,
             skew,
@@ -73,8 +81,8 @@ impl Clock {
     /// Looks at the clock, and reports it if it has jumped.
     fn look(&self) -> Moment {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let wall = (self.source.0)();
-        let jump = latest.see(wall, Instant::now(), self.skew.max(LEAST_JUMP));
+        let (wall, now) = (self.source.0)();
+        let jump = latest.see(wall, now, self.skew.max(LEAST_JUMP));
         let late = latest.wall;
         drop(latest);
         if let Some(expected) = jump {
@@ -89,7 +97,8 @@ impl Clock {
     /// Believes the clock, whatever it has shown before.
     pub(crate) fn trust(&self) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        *latest = Latest::new((self.source.0)());
+        let (wall, now) = (self.source.0)();
+        *latest = Latest::at(wall, now);
     }
 
     /// Whether `end` has passed, allowing for the skew.
@@ -102,9 +111,13 @@ impl Clock {
 
 impl Latest {
     pub(crate) fn new(wall: SystemTime) -> Self {
+        Self::at(wall, Instant::now())
+    }
+
+    fn at(wall: SystemTime, at: Instant) -> Self {
         Self {
             wall,
-            at: Instant::now(),
+            at,
             behind: Duration::ZERO,
         }
     }
@@ -266,7 +279,7 @@ mod tests {
         UNIX_EPOCH + 20_000 * DAY + 12 * HOUR
     }
 
-    /// A clock that shows what it is set to.
+    /// A clock that shows what it is set to, while no time goes by.
     struct Bench {
         clock: Clock,
         shown: Arc<Mutex<SystemTime>>,
@@ -279,7 +292,8 @@ mod tests {
             let audit = Arc::new(Audit::new());
             let events = audit.subscribe();
             let source = shown.clone();
-            let source = Source(Arc::new(move || *source.lock().unwrap()));
+            let start = Instant::now();
+            let source = Source(Arc::new(move || (*source.lock().unwrap(), start)));
             Self {
                 clock: Clock::new(source, skew, audit),
                 shown,
