@@ -1,12 +1,10 @@
 //! Events to any number of readers, each with a bounded queue of its own: who reports never waits, and nothing grows.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{self, Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Events that a reader may leave unread before it misses some.
 const QUEUE: usize = 4096;
@@ -20,40 +18,58 @@ pub(crate) struct Fanout<T> {
     readers: Mutex<Option<Vec<Reader<T>>>>,
 }
 
+/// One reader, as the reporting end holds it.
 #[derive(Debug)]
-struct Reader<T> {
-    queue: Arc<Queue<T>>,
-    missed: Arc<AtomicU64>,
-    bell: Arc<Bell>,
-}
-
-/// What tells a reader that polls of something new.
-#[derive(Debug, Default)]
-struct Bell {
-    waker: Mutex<Option<task::Waker>>,
-    /// Whether there will be no more events. The queue itself may tell a moment too late: a [`Waker`] holds it while it wakes.
-    closed: AtomicBool,
-}
-
-/// Events, each with how many this reader missed before it; `None` wakes the reader.
-type Queue<T> = SyncSender<Option<(u64, T)>>;
+struct Reader<T>(Arc<Queue<T>>);
 
 /// A reading end.
 #[derive(Debug)]
-pub(crate) struct Tap<T> {
-    events: Receiver<Option<(u64, T)>>,
-    queue: Weak<Queue<T>>,
-    missed: Arc<AtomicU64>,
-    bell: Arc<Bell>,
-}
+pub(crate) struct Tap<T>(Arc<Queue<T>>);
 
 /// Ends the wait of one reader early.
 #[derive(Debug)]
 pub(crate) struct Waker<T>(Weak<Queue<T>>);
 
+/// Events, each with how many this reader missed before it in all.
+pub(crate) type Counted<T> = VecDeque<(u64, T)>;
+
 /// There will be no more events, and all were read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
+
+/// What one reader has not read yet.
+#[derive(Debug)]
+struct Queue<T> {
+    state: Mutex<State<T>>,
+    /// What a thread waits for.
+    news: Condvar,
+    missed: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    events: Counted<T>,
+    /// Whether a thread waits: to wake one costs a system call.
+    waits: bool,
+    /// The task that waits.
+    task: Option<task::Waker>,
+    /// Whether the reader is to stop waiting.
+    woken: bool,
+    /// Whether there will be no more events.
+    closed: bool,
+    /// Whether nobody reads any more.
+    left: bool,
+}
+
+/// What became of an event.
+#[derive(PartialEq, Eq)]
+enum Put {
+    Taken,
+    /// The reader misses it.
+    Full,
+    /// There is no reader.
+    Left,
+}
 
 impl<T: Clone> Fanout<T> {
     pub(crate) fn new() -> Self {
@@ -65,20 +81,11 @@ impl<T: Clone> Fanout<T> {
 
     /// A reader of all events from now on; one that gets none where there will be none.
     pub(crate) fn tap(&self) -> Tap<T> {
-        let (queue, events) = sync_channel(QUEUE);
-        let queue = Arc::new(queue);
-        let tap = Tap {
-            events,
-            queue: Arc::downgrade(&queue),
-            missed: Arc::new(AtomicU64::new(0)),
-            bell: Arc::default(),
-        };
+        let reader = Reader(Arc::new(Queue::new()));
+        let tap = Tap(reader.0.clone());
+        // Where there will be no more events, the reader ends as it is dropped.
         if let Some(readers) = &mut *self.readers() {
-            readers.push(Reader {
-                queue,
-                missed: tap.missed.clone(),
-                bell: tap.bell.clone(),
-            });
+            readers.push(reader);
             self.read.store(true, Ordering::Release);
         }
         tap
@@ -94,34 +101,26 @@ impl<T: Clone> Fanout<T> {
         if !self.is_read() {
             return 0;
         }
-        let mut event = Some(event());
         let mut missing = 0;
         if let Some(readers) = &mut *self.readers() {
-            let mut left = readers.len();
-            readers.retain(|reader| {
-                left -= 1;
-                // The last one gets the event itself.
-                let given = if left > 0 {
-                    event.clone()
-                } else {
-                    event.take()
-                };
-                // Counted only here, under the lock.
-                let missed = reader.missed.load(Ordering::Relaxed);
-                match reader.queue.try_send(given.map(|event| (missed, event))) {
-                    Ok(()) => {
-                        reader.bell.ring();
-                        true
-                    }
-                    Err(TrySendError::Full(_)) => {
-                        reader.missed.store(missed + 1, Ordering::Relaxed);
-                        missing += 1;
-                        true
-                    }
-                    Err(TrySendError::Disconnected(_)) => false,
+            let mut gone = false;
+            let mut put = |reader: &Reader<T>, event| {
+                let put = reader.0.put(event);
+                missing += u64::from(put == Put::Full);
+                gone |= put == Put::Left;
+            };
+            // The last one gets the event itself.
+            if let Some((last, others)) = readers.split_last() {
+                let event = event();
+                for reader in others {
+                    put(reader, event.clone());
                 }
-            });
-            self.read.store(!readers.is_empty(), Ordering::Release);
+                put(last, event);
+            }
+            if gone {
+                readers.retain(|reader| !reader.0.state().left);
+                self.read.store(!readers.is_empty(), Ordering::Release);
+            }
         }
         missing
     }
@@ -142,20 +141,108 @@ impl<T: Clone> Fanout<T> {
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.bell.closed.store(true, Ordering::Release);
-        self.bell.ring();
+        self.0.tell(|state| state.closed = true);
     }
 }
 
-impl Bell {
-    fn waker(&self) -> MutexGuard<'_, Option<task::Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> Drop for Tap<T> {
+    fn drop(&mut self) {
+        let unread = {
+            let mut state = self.0.state();
+            state.left = true;
+            std::mem::take(&mut state.events)
+        };
+        // Without the lock: what an event owns may report another when it is dropped.
+        drop(unread);
+    }
+}
+
+impl<T> Queue<T> {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                events: VecDeque::new(),
+                waits: false,
+                task: None,
+                woken: false,
+                closed: false,
+                left: false,
+            }),
+            news: Condvar::new(),
+            missed: Arc::default(),
+        }
     }
 
-    fn ring(&self) {
-        let waker = self.waker().take();
-        if let Some(waker) = waker {
-            waker.wake();
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and wakes who waits for that.
+    fn tell<R>(&self, change: impl FnOnce(&mut State<T>) -> R) -> R {
+        let mut state = self.state();
+        let result = change(&mut state);
+        let (waits, task) = (std::mem::take(&mut state.waits), state.task.take());
+        drop(state);
+        if waits {
+            self.news.notify_one();
+        }
+        if let Some(task) = task {
+            task.wake();
+        }
+        result
+    }
+
+    fn put(&self, event: T) -> Put {
+        self.tell(|state| {
+            // Changed only here, under the lock.
+            let missed = self.missed.load(Ordering::Relaxed);
+            if state.left {
+                Put::Left
+            } else if state.events.len() < QUEUE {
+                state.events.push_back((missed, event));
+                Put::Taken
+            } else {
+                self.missed.store(missed + 1, Ordering::Relaxed);
+                Put::Full
+            }
+        })
+    }
+
+    /// What `take` takes from the events; waits at most `timeout` (`None`: as long as it takes) until there is one. `None` when none came in
+    /// time, or the reader was woken: where there is no wait, there is none to be woken from.
+    fn wait<R>(
+        &self,
+        timeout: Option<Duration>,
+        take: impl FnOnce(&mut Counted<T>) -> R,
+    ) -> Result<Option<R>, Closed> {
+        let mut deadline = None;
+        let mut state = self.state();
+        loop {
+            let woken = std::mem::take(&mut state.woken);
+            if !state.events.is_empty() {
+                return Ok(Some(take(&mut state.events)));
+            }
+            if state.closed {
+                return Err(Closed);
+            }
+            if woken || timeout == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            state.waits = true;
+            let Some(timeout) = timeout else {
+                let waited = self.news.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            // A time beyond all times never comes.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now().checked_add(timeout));
+            let left = deadline.map_or(timeout, |it| it.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                state.waits = false;
+                return Ok(None);
+            }
+            let waited = self.news.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -163,73 +250,61 @@ impl Bell {
 impl<T> Tap<T> {
     /// The next event; where there is none, the task is woken when there may be one.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
-        let mut asked = false;
-        loop {
-            // In this order: what was reported before the end is in the queue by then.
-            let closed = self.bell.closed.load(Ordering::Acquire);
-            match self.events.try_recv() {
-                Ok(Some((_, event))) => return Poll::Ready(Ok(event)),
-                Ok(None) => {}
-                Err(TryRecvError::Disconnected) => return Poll::Ready(Err(Closed)),
-                Err(TryRecvError::Empty) if closed => return Poll::Ready(Err(Closed)),
-                Err(TryRecvError::Empty) if asked => return Poll::Pending,
-                Err(TryRecvError::Empty) => {
-                    *self.bell.waker() = Some(cx.waker().clone());
-                    asked = true;
-                }
+        let mut state = self.0.state();
+        match state.events.pop_front() {
+            Some((_, event)) => Poll::Ready(Ok(event)),
+            None if state.closed => Poll::Ready(Err(Closed)),
+            None => {
+                state.task = Some(cx.waker().clone());
+                Poll::Pending
             }
         }
     }
 
-    /// The next event, waiting at most `timeout` (`None`: as long as it takes); `None` when none came in time.
+    /// The next event, waiting at most `timeout` (`None`: as long as it takes); `None` when none came in time, or when it was woken.
     pub(crate) fn next(&self, timeout: Option<Duration>) -> Result<Option<T>, Closed> {
-        let event = self.next_counted(timeout)?;
-        Ok(event.map(|(_, event)| event))
+        let event = self.0.wait(timeout, VecDeque::pop_front)?;
+        Ok(event.flatten().map(|(_, event)| event))
     }
 
-    /// The same, with how many events this reader missed before it in all. Where there is no wait, there is none to be woken from.
-    pub(crate) fn next_counted(
+    /// Appends all events that there are to `events`, waiting as [`next`](Self::next) does for the first; whether there were any.
+    pub(crate) fn take(
         &self,
         timeout: Option<Duration>,
-    ) -> Result<Option<(u64, T)>, Closed> {
-        loop {
-            let event = match timeout {
-                None => self
-                    .events
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected),
-                Some(timeout) => self.events.recv_timeout(timeout),
-            };
-            match event {
-                Ok(None) if timeout == Some(Duration::ZERO) => {}
-                Ok(event) => return Ok(event),
-                Err(RecvTimeoutError::Timeout) => return Ok(None),
-                Err(RecvTimeoutError::Disconnected) => return Err(Closed),
+        events: &mut Counted<T>,
+    ) -> Result<bool, Closed> {
+        let taken = self.0.wait(timeout, |unread| {
+            // The room goes back and forth, so that neither has to grow again.
+            if events.is_empty() {
+                std::mem::swap(events, unread);
+            } else {
+                events.append(unread);
             }
-        }
+        })?;
+        Ok(taken.is_some())
     }
 
     /// What ends a wait of this reader early, as if its time were up.
     pub(crate) fn waker(&self) -> Waker<T> {
-        Waker(self.queue.clone())
+        Waker(Arc::downgrade(&self.0))
     }
 
     /// How many events this reader did not get because its queue was full.
     pub(crate) fn missed(&self) -> u64 {
-        self.missed.load(Ordering::Relaxed)
+        self.0.missed.load(Ordering::Relaxed)
     }
 
     /// The same count, for others.
     pub(crate) fn missing(&self) -> Arc<AtomicU64> {
-        self.missed.clone()
+        self.0.missed.clone()
     }
 }
 
 impl<T> Waker<T> {
-    /// Wakes the reader, unless its queue is full: then it does not wait.
+    /// Wakes the reader; one that does not wait does not wait the next time.
     pub(crate) fn wake(&self) {
         if let Some(queue) = self.0.upgrade() {
-            let _ = queue.try_send(None);
+            queue.tell(|state| state.woken = true);
         }
     }
 }
@@ -258,13 +333,18 @@ mod tests {
         let tap = fanout.tap();
         let missing: u64 = (0..QUEUE + 3).map(|n| fanout.emit(|| n)).sum();
         assert_eq!((missing, tap.missed()), (3, 3));
-        assert_eq!(tap.next_counted(None), Ok(Some((0, 0))));
+        assert_eq!(tap.next(None), Ok(Some(0)));
         // The first one behind the gap knows of it.
         assert_eq!(fanout.emit(|| 9999), 0);
-        for n in 1..QUEUE {
-            assert_eq!(tap.next_counted(None), Ok(Some((0, n))));
-        }
-        assert_eq!(tap.next_counted(None), Ok(Some((3, 9999))));
+        let mut events = Counted::new();
+        assert_eq!(tap.take(None, &mut events), Ok(true));
+        let expected = (1..QUEUE).map(|n| (0, n)).chain([(3, 9999)]);
+        assert!(events.iter().copied().eq(expected));
+        // Others are put behind them, and then there is none.
+        fanout.emit(|| 1);
+        assert_eq!(tap.take(None, &mut events), Ok(true));
+        assert_eq!((events.len(), events.back()), (QUEUE + 1, Some(&(3, 1))));
+        assert_eq!(tap.take(Some(Duration::ZERO), &mut events), Ok(false));
     }
 
     #[test]
@@ -305,7 +385,7 @@ mod tests {
         assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Ok(2)));
         assert_eq!(tap.poll_next(&mut cx), Poll::Pending);
         // Even while somebody holds the queue.
-        let held = tap.queue.upgrade();
+        let held = tap.0.clone();
         fanout.emit(|| 3);
         fanout.close();
         assert_eq!(tap.poll_next(&mut cx), Poll::Ready(Ok(3)));

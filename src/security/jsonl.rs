@@ -16,7 +16,7 @@ use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
 use super::json::{Seconds, event_line, lost_line};
 use crate::error::{Error, Result};
-use crate::fanout::{Tap, Waker};
+use crate::fanout::{Counted, Tap, Waker};
 use crate::ffi::os;
 
 /// Text that is written at once.
@@ -137,6 +137,7 @@ impl JsonLines {
             text: Text::default(),
             open: Some(ready.open),
             noted: 0,
+            taken: Counted::new(),
             events,
         };
         let thread = os::spawn("ironhouse-audit", move || writer.run())?;
@@ -266,6 +267,8 @@ impl Progress {
 struct Writer {
     progress: Arc<Progress>,
     events: Tap<Timed>,
+    /// Those of them that are not written as lines yet.
+    taken: Counted<Timed>,
     /// `None` after a failure.
     open: Option<Open>,
     text: Text,
@@ -304,16 +307,15 @@ impl Writer {
     fn gather(&mut self, wait: bool) -> Gathered {
         let mut patience = if wait { None } else { Some(Duration::ZERO) };
         while self.text.buffer.len() < BATCH {
-            match self.events.next_counted(patience) {
-                Ok(Some((missed, event))) => {
-                    self.note_missed(missed, event.0);
-                    self.text.push(|buffer| event_line(&event, buffer));
-                    if patience.is_none() {
-                        std::thread::sleep(LINGER);
-                    }
-                }
-                // Woken: now what there is.
-                Ok(None) if patience.is_none() => {}
+            if let Some((missed, event)) = self.taken.pop_front() {
+                self.note_missed(missed, event.0);
+                self.text.push(|buffer| event_line(&event, buffer));
+                continue;
+            }
+            match self.events.take(patience, &mut self.taken) {
+                Ok(true) if patience.is_none() => std::thread::sleep(LINGER),
+                // Or woken: now what there is.
+                Ok(found) if found || patience.is_none() => {}
                 end => {
                     self.note_missed(self.events.missed(), SystemTime::now());
                     return if end.is_err() {
