@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
@@ -97,7 +97,7 @@ pub struct Decision {
     /// When it was made.
     pub time: SystemTime,
     /// The ZAP domain of the socket that asked.
-    pub domain: String,
+    pub domain: Arc<str>,
     /// Where the peer is.
     pub address: PeerAddress,
     /// By what means it wants to be admitted.
@@ -340,6 +340,9 @@ pub(crate) struct Audit {
     pub(super) meter: Meter,
     /// The files that the events are written to.
     files: Mutex<Vec<Weak<Progress>>>,
+    /// The domain of the last decision, most often that of the next one too: a name for each event would be freed by another thread
+    /// than made it, and that is what an event would cost most.
+    domain: Mutex<Arc<str>>,
 }
 
 impl Audit {
@@ -351,7 +354,16 @@ impl Audit {
             counts: Counts::new(),
             meter: Meter::new(),
             files: Mutex::default(),
+            domain: Mutex::new("".into()),
         }
+    }
+
+    fn domain(&self, name: &str) -> Arc<str> {
+        let mut last = self.domain.lock().unwrap_or_else(PoisonError::into_inner);
+        if **last != *name {
+            *last = name.into();
+        }
+        last.clone()
     }
 
     pub(crate) fn subscribe(&self) -> AuditEvents {
@@ -425,7 +437,7 @@ impl Audit {
             let time = SystemTime::now();
             let decision = Decision {
                 time,
-                domain: request.domain.unwrap_or("?").to_owned(),
+                domain: self.domain(request.domain.unwrap_or("?")),
                 mechanism,
                 identity: PeerIdentity::of(&request.credential),
                 address: request.address.clone(),

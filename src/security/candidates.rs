@@ -15,7 +15,7 @@ use super::peers::{Entry, PeerIdentity, Who};
 #[non_exhaustive]
 pub struct ConnectedPeer {
     /// The domain of the socket.
-    pub domain: String,
+    pub domain: Arc<str>,
     /// Where the peer is.
     pub address: PeerAddress,
     /// When the connection was accepted.
@@ -46,7 +46,7 @@ pub(super) enum Suspicion {
 
 /// The connections of one domain, as the admissions stand now. What several connections share is looked at once.
 pub(super) struct Candidates<'a> {
-    domain: &'a str,
+    domain: &'a Arc<str>,
     arrivals: Option<&'a Arrivals>,
     /// The last revoked admission at each address that waits.
     revoked: HashMap<&'a PeerAddress, &'a Admission>,
@@ -56,7 +56,7 @@ pub(super) struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn new(domain: &'a str, arrivals: Option<&'a Arrivals>) -> Self {
+    pub(super) fn new(domain: &'a Arc<str>, arrivals: Option<&'a Arrivals>) -> Self {
         let waiting = arrivals.into_iter().flat_map(Arrivals::all);
         let revoked = waiting.filter_map(|(address, admissions)| {
             let last = admissions.iter().rfind(|admission| is_revoked(admission))?;
@@ -112,7 +112,7 @@ impl<'a> Candidates<'a> {
             }
         };
         (!candidates.is_empty()).then(|| ConnectedPeer {
-            domain: self.domain.to_owned(),
+            domain: self.domain.clone(),
             address: entry.address.clone(),
             since: entry.since,
             candidates,

@@ -41,7 +41,7 @@ pub enum ConnectionLimit {
 #[non_exhaustive]
 pub struct ExcessConnection {
     /// The domain of its socket.
-    pub domain: String,
+    pub domain: Arc<str>,
     /// Where its peer is.
     pub address: PeerAddress,
     /// The limit.
@@ -234,7 +234,7 @@ impl Peers {
         let _ = connection.shut_down();
         entry.closed = true;
         self.audit.closed_as_excess(ExcessConnection {
-            domain: domain.to_string(),
+            domain: domain.clone(),
             address: entry.address.clone(),
             limit,
             most,

@@ -4,6 +4,7 @@
 //! descriptor, which was reported with an address before.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::address::PeerAddress;
@@ -20,7 +21,7 @@ pub struct FailedHandshake {
     /// When that was reported.
     pub time: SystemTime,
     /// The domain of the socket.
-    pub domain: String,
+    pub domain: Arc<str>,
     /// The endpoint of the socket.
     pub endpoint: String,
     /// Where the peer is; unknown where the connection was gone before it could be looked up, as from the same machine, or where several
@@ -121,7 +122,7 @@ impl SocketWatch {
         };
         let new = FailedHandshake {
             time: SystemTime::now(),
-            domain: socket.domain.to_string(),
+            domain: socket.domain.clone(),
             endpoint: event.endpoint.clone(),
             address: unknown(),
             fault,

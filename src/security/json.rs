@@ -353,7 +353,7 @@ mod tests {
             line.remove("time");
             Value::from(line.clone())
         };
-        let domain = || "iron".to_owned();
+        let domain = || "iron".into();
         let subject = LockoutSubject::Address("192.0.2.0/24".parse().unwrap());
         assert_eq!(
             locked_out(subject),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::AddressRule;
@@ -149,7 +150,7 @@ pub enum LockoutSubject {
     /// A user name at an address (PLAIN).
     User {
         /// The ZAP domain.
-        domain: String,
+        domain: Arc<str>,
         /// Where the attempts came from.
         address: AddressRule,
         /// The name that they gave.
@@ -158,14 +159,14 @@ pub enum LockoutSubject {
     /// The holder of a key (CURVE), wherever he comes from.
     Key {
         /// The ZAP domain.
-        domain: String,
+        domain: Arc<str>,
         /// The key.
         key: PublicKey,
     },
     /// A Kerberos principal (GSSAPI), wherever it comes from.
     Principal {
         /// The ZAP domain.
-        domain: String,
+        domain: Arc<str>,
         /// Its name.
         principal: String,
     },

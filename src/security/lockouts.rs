@@ -266,7 +266,7 @@ impl Lockouts {
     /// For people.
     fn name(&self, subject: Subject, request: &ZapRequest<'_>) -> Option<LockoutSubject> {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        let domain = request.domain.unwrap_or_default().to_owned();
+        let domain: Arc<str> = request.domain.unwrap_or_default().into();
         let address = || {
             self.blocks
                 .of(&request.address)

@@ -107,7 +107,7 @@ mod on {
                 tracing::$level!(
                     target: "ironhouse",
                     event = "decision",
-                    domain = decision.domain.as_str(),
+                    domain = &*decision.domain,
                     mechanism = decision.mechanism.to_string().as_str(),
                     address = decision.address.to_string().as_str(),
                     identity = decision.identity.name().as_deref(),

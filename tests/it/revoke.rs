@@ -525,7 +525,7 @@ fn peers_lists_who_is_connected_and_forgets_who_left() {
         b.connect(&second);
         server.wait_for_peers(|keys| keys == [a.key, b.key]);
         let peers = server.authenticator.peers();
-        assert_eq!(peers[0].domain, "d");
+        assert_eq!(&*peers[0].domain, "d");
         assert_eq!(peers[0].address.to_string(), "127.0.0.1");
         assert!(peers[0].since >= before);
         assert!(peers[1].address.to_string().starts_with("ipc uid "));

@@ -279,7 +279,7 @@ proptest! {
             if let Some(number) = one.admission {
                 prop_assert!(entry.candidates(arrivals).iter().any(|a| a.number == number));
             }
-            if let Some(peer) = Candidates::new("d", arrivals).describe(entry) {
+            if let Some(peer) = Candidates::new(&"d".into(), arrivals).describe(entry) {
                 if let Some(identity) = peer.identity() {
                     prop_assert!(one.succeeded);
                     prop_assert_eq!(identity, &PeerIdentity::Key(PublicKey::from_bytes([one.key; 32])));
