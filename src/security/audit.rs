@@ -1,26 +1,25 @@
 //! Audit events: what the authenticator decided, whence, for whom and why; never a secret.
 
+mod report;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::address::PeerAddress;
 use super::candidates::ConnectedPeer;
 use super::connections::ExcessConnection;
-use super::counters::{Counts, verdict};
+use super::counters::verdict;
 use super::faults::FailedHandshake;
 use super::fingerprint::Fingerprint;
-use super::jsonl::{AuditFile, Progress};
 use super::lockout::LockedOut;
-use super::meter::{Meter, Since};
 use super::peers::PeerIdentity;
-use super::traces::Traces;
 use super::validity::Date;
-use super::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
-use crate::fanout::{Fanout, Tap};
+use super::zap::{StatusCode, ZapMechanism, ZapProblem};
+use crate::fanout::Tap;
+pub(crate) use report::Audit;
 
 /// Something the authenticator did.
 #[derive(Debug, Clone, PartialEq)]
@@ -327,174 +326,5 @@ impl AuditEvents {
     /// How many events this reader did not get because it was not read.
     pub fn dropped(&self) -> u64 {
         self.0.missed()
-    }
-}
-
-/// Where the authenticator's thread puts its events, and what counts them.
-pub(crate) struct Audit {
-    events: Fanout<Timed>,
-    /// Those, and what any stranger can cause at no cost.
-    handshakes: Fanout<Timed>,
-    traces: Traces,
-    pub(super) counts: Counts,
-    pub(super) meter: Meter,
-    /// The files that the events are written to.
-    files: Mutex<Vec<Weak<Progress>>>,
-    /// The domain of the last decision, most often that of the next one too: a name for each event would be freed by another thread
-    /// than made it, and that is what an event would cost most.
-    domain: Mutex<Arc<str>>,
-}
-
-impl Audit {
-    pub(crate) fn new() -> Self {
-        Self {
-            events: Fanout::new(),
-            handshakes: Fanout::new(),
-            traces: Traces::new(),
-            counts: Counts::new(),
-            meter: Meter::new(),
-            files: Mutex::default(),
-            domain: Mutex::new("".into()),
-        }
-    }
-
-    fn domain(&self, name: &str) -> Arc<str> {
-        let mut last = self.domain.lock().unwrap_or_else(PoisonError::into_inner);
-        if **last != *name {
-            *last = name.into();
-        }
-        last.clone()
-    }
-
-    pub(crate) fn subscribe(&self) -> AuditEvents {
-        AuditEvents(self.tap())
-    }
-
-    pub(super) fn tap(&self) -> Tap<Timed> {
-        self.events.tap()
-    }
-
-    pub(crate) fn subscribe_to_handshakes(&self) -> AuditEvents {
-        AuditEvents(self.handshakes.tap())
-    }
-
-    /// What hands the events on to `tracing`.
-    pub(super) fn traces(&self) -> &Traces {
-        &self.traces
-    }
-
-    pub(crate) fn emit(&self, event: impl FnOnce() -> AuditEvent) {
-        let trace = self.traces.wants_any();
-        self.report(trace, || (SystemTime::now(), event()));
-    }
-
-    fn report(&self, trace: bool, event: impl FnOnce() -> Timed) {
-        let dropped = if trace || self.handshakes.is_read() {
-            let event = event();
-            let traced = if trace { self.traces.emit(&event) } else { 0 };
-            traced + self.handshakes.emit(|| event.clone()) + self.events.emit(|| event)
-        } else {
-            self.events.emit(event)
-        };
-        self.dropped(dropped);
-    }
-
-    fn dropped(&self, dropped: u64) {
-        if dropped > 0 {
-            self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
-            self.meter.dropped(dropped);
-        }
-    }
-
-    /// Reports a handshake that failed.
-    pub(crate) fn failed(&self, failed: FailedHandshake) {
-        self.counts.failed.fetch_add(1, Ordering::Relaxed);
-        self.meter.failed(&failed.domain, failed.fault);
-        let event = || (failed.time, AuditEvent::HandshakeFailed(failed));
-        self.dropped(self.handshakes.emit(event));
-    }
-
-    /// Ends the events: there is nobody left to report.
-    pub(crate) fn close(&self) {
-        self.events.close();
-        self.handshakes.close();
-        self.traces.close();
-    }
-
-    /// Reports the answer to a request that was read at `since`.
-    pub(crate) fn decision(
-        &self,
-        request: &ZapRequest<'_>,
-        since: Since,
-        status: StatusCode,
-        reason: Reason,
-    ) {
-        let mechanism = request.credential.mechanism();
-        self.counts.decided(status, reason);
-        self.meter
-            .decided(request.domain, mechanism, status, reason, since);
-        self.report(self.traces.wants(status), || {
-            let time = SystemTime::now();
-            let decision = Decision {
-                time,
-                domain: self.domain(request.domain.unwrap_or("?")),
-                mechanism,
-                identity: PeerIdentity::of(&request.credential),
-                address: request.address.clone(),
-                status,
-                reason,
-            };
-            (time, AuditEvent::Decision(decision))
-        });
-    }
-
-    /// Reports a message that is no ZAP request.
-    pub(crate) fn malformed(&self, problem: ZapProblem) {
-        self.counts.malformed.fetch_add(1, Ordering::Relaxed);
-        self.meter.malformed();
-        self.emit(|| AuditEvent::Malformed(problem));
-    }
-
-    /// Reports a connection that was closed.
-    pub(crate) fn closed(&self, peer: ConnectedPeer) {
-        self.counts.closed.fetch_add(1, Ordering::Relaxed);
-        self.meter.closed(&peer.domain);
-        self.emit(|| AuditEvent::Closed(peer));
-    }
-
-    /// Reports that somebody is locked out from now on.
-    pub(crate) fn locked_out(&self, locked_out: LockedOut) {
-        self.counts.locked_out.fetch_add(1, Ordering::Relaxed);
-        self.meter.locked_out();
-        self.emit(|| AuditEvent::LockedOut(locked_out));
-    }
-
-    /// Reports a connection that was closed because there was one too many.
-    pub(crate) fn closed_as_excess(&self, connection: ExcessConnection) {
-        self.counts.excess.fetch_add(1, Ordering::Relaxed);
-        self.meter.excess(&connection.domain, connection.limit);
-        self.emit(|| AuditEvent::TooManyConnections(connection));
-    }
-
-    /// Notes how many decisions are being waited for.
-    pub(crate) fn pending(&self, now: usize) {
-        let before = self.counts.pending.swap(now as u64, Ordering::Relaxed);
-        if before != now as u64 {
-            self.meter.pending(before, now);
-        }
-    }
-
-    /// The files that the events are written to.
-    pub(super) fn files(&self) -> Vec<AuditFile> {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = files.iter().filter_map(Weak::upgrade);
-        files.map(|file| file.status()).collect()
-    }
-
-    /// Notes a file that the events are written to from now on.
-    pub(super) fn add_file(&self, file: Weak<Progress>) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.retain(|file| file.strong_count() > 0);
-        files.push(file);
     }
 }

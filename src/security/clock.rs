@@ -165,6 +165,14 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// The same; the clock was looked at a moment ago.
+    pub(crate) fn at(clock: &'a Clock, moment: Option<Moment>) -> Self {
+        Self {
+            moment,
+            ..Self::new(clock)
+        }
+    }
+
     /// For those who are in. Their certificates had begun: a clock that is set back does not put them out.
     pub(crate) fn of_those_inside(clock: &'a Clock) -> Self {
         Self {
@@ -203,6 +211,11 @@ impl<'a> Reading<'a> {
         }
         self.next_end = self.next_end.into_iter().chain(life.not_after()).min();
         Ok(())
+    }
+
+    /// What it showed, if it was looked at.
+    pub(crate) fn moment(&self) -> Option<Moment> {
+        self.moment
     }
 
     /// The first end among the certificates that were found to admit.

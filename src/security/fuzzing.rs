@@ -530,7 +530,7 @@ pub fn addresses(data: &[u8]) {
 /// taken are encoded as libzmq decodes them. What is answered, the target `zap_thread` sees.
 pub fn zap(data: &[u8]) {
     let given: Vec<&[u8]> = data.split(|&byte| byte == b'|').collect();
-    let Ok(frames) = Frames::new(FrameList::of(&given).unwrap()) else {
+    let Ok(frames) = Frames::new(FrameList::of(&given).unwrap(), std::time::Instant::now()) else {
         // Not even a delimiter, or nothing that could be a request's id behind it.
         let delimiter = given.iter().skip(1).position(|frame| frame.is_empty());
         return assert!(delimiter.is_none_or(|at| given.len() < at + 4));

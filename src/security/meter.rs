@@ -3,10 +3,10 @@
 //! Labels are bounded by what the program configures: no address, no identity, and no domain that has no policy.
 
 #[cfg(feature = "metrics")]
-pub(super) use on::{Meter, Since};
+pub(super) use on::Meter;
 
 #[cfg(not(feature = "metrics"))]
-pub(super) use off::{Meter, Since};
+pub(super) use off::Meter;
 
 #[cfg(feature = "metrics")]
 mod on {
@@ -14,7 +14,7 @@ mod on {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::PathBuf;
     use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-    use std::time::Instant;
+    use std::time::Duration;
 
     use metrics::{Counter, Histogram, Unit};
 
@@ -41,16 +41,6 @@ mod on {
     const OTHER: &str = "?";
 
     const MECHANISMS: usize = ZapMechanism::Gssapi as usize + 1;
-
-    /// When a request was read.
-    #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Since(Instant);
-
-    impl Since {
-        pub(crate) fn now() -> Self {
-            Self(Instant::now())
-        }
-    }
 
     /// Handles to the recorder that was installed when they were first used.
     pub(crate) struct Meter {
@@ -87,7 +77,7 @@ mod on {
             mechanism: ZapMechanism,
             status: StatusCode,
             reason: Reason,
-            since: Since,
+            took: impl FnOnce() -> Duration,
         ) -> Option<()> {
             let labels = || {
                 [
@@ -100,7 +90,7 @@ mod on {
             let times = self.seconds.get(by_mechanism)?.get(by_status)?;
             times
                 .get_or_init(|| metrics::histogram!(SECONDS, &labels()))
-                .record(since.0.elapsed());
+                .record(took());
             let counts = self.decisions.get(by_mechanism)?.get(by_status)?;
             counts
                 .get(reason as usize)?
@@ -152,10 +142,10 @@ mod on {
             mechanism: ZapMechanism,
             status: StatusCode,
             reason: Reason,
-            since: Since,
+            took: impl FnOnce() -> Duration,
         ) {
             self.with(domain, |handles| {
-                handles.decided(mechanism, status, reason, since)
+                handles.decided(mechanism, status, reason, took)
             });
         }
 
@@ -277,20 +267,12 @@ mod on {
 #[cfg(not(feature = "metrics"))]
 mod off {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use crate::security::audit::Reason;
     use crate::security::connections::ConnectionLimit;
     use crate::security::faults::HandshakeFault;
     use crate::security::zap::{StatusCode, ZapMechanism};
-
-    #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Since;
-
-    impl Since {
-        pub(crate) const fn now() -> Self {
-            Self
-        }
-    }
 
     pub(crate) struct Meter;
 
@@ -301,13 +283,13 @@ mod off {
 
         pub(crate) const fn know(&self, _: &Arc<str>) {}
 
-        pub(crate) const fn decided(
+        pub(crate) fn decided(
             &self,
             _: Option<&str>,
             _: ZapMechanism,
             _: StatusCode,
             _: Reason,
-            _: Since,
+            _: impl FnOnce() -> Duration,
         ) {
         }
 

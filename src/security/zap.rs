@@ -5,10 +5,10 @@ mod metadata;
 use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Deref;
+use std::time::Instant;
 
 use super::address::PeerAddress;
 use super::keys::PublicKey;
-use super::meter::Since;
 use crate::error::Result;
 use crate::socket::{FrameList, Socket};
 use metadata::Admission;
@@ -168,19 +168,19 @@ pub(crate) struct Frames {
     /// How many frames are return address, the empty delimiter included.
     envelope: usize,
     /// When it was read.
-    pub(crate) read: Since,
+    pub(crate) read: Instant,
 }
 
 impl Frames {
     /// # Errors
     /// [`ZapProblem::FrameCount`] for what cannot even be answered: no delimiter, or no request id behind it.
-    pub(crate) fn new(frames: FrameList) -> Result<Self, ZapProblem> {
+    pub(crate) fn new(frames: FrameList, read: Instant) -> Result<Self, ZapProblem> {
         let delimiter = frames.from(1).position(<[u8]>::is_empty);
         match delimiter {
             Some(at) if frames.len() >= at + 4 => Ok(Self {
                 frames,
                 envelope: at + 2,
-                read: Since::now(),
+                read,
             }),
             _ => Err(ZapProblem::FrameCount(frames.len())),
         }

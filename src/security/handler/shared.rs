@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, mpsc};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::Settings;
 use super::policies::Policies;
@@ -16,7 +16,6 @@ use crate::security::explain::{Explanation, Trace};
 use crate::security::health::{Health, Pulse, StoreHealth};
 use crate::security::keys::PublicKey;
 use crate::security::lockouts::{self, Lockouts};
-use crate::security::meter::Since;
 use crate::security::passwords::Proof;
 use crate::security::peers::Peers;
 use crate::security::policy::{Judgement, Policy, Question, Rule};
@@ -367,7 +366,7 @@ impl Shared {
     pub(super) fn settle(
         &self,
         request: &ZapRequest<'_>,
-        read: Since,
+        read: Instant,
         outcome: Outcome,
     ) -> ZapReply {
         let Outcome {

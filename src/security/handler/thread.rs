@@ -14,7 +14,7 @@ use super::shared::{Note, Shared};
 use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::security::audit::{AuditEvent, Reason};
-use crate::security::clock::{NextEnd, Reading};
+use crate::security::clock::{Moment, NextEnd, Reading};
 use crate::security::generation::FETCH;
 use crate::security::limits::{Block, Limits};
 use crate::security::pending::Pending;
@@ -36,6 +36,8 @@ pub(super) struct Zap {
     pending: Pending,
     /// How many requests to read before the first of them is decided.
     ahead: usize,
+    /// What the clock showed to the requests that were read with this one.
+    moment: Option<Moment>,
     /// Lists for the frames of the next requests, so that they need not grow again.
     spare: Vec<FrameList>,
     /// Whether those who are in are to be judged anew.
@@ -71,6 +73,7 @@ impl Zap {
             workers: Workers::new(threads, threads_per_address, deadline),
             pending: Pending::new(deadline, &limits),
             ahead: 1,
+            moment: None,
             spare: Vec::new(),
             anew: false,
             next_end: NextEnd::none(),
@@ -175,10 +178,12 @@ impl Zap {
     /// Reads as many as are decided in one go; whether there is none left. To find that out costs a system call, so where requests
     /// come one by one none is looked for before the first is answered.
     fn read_some(&mut self, requests: &mut Vec<Frames>) -> Result<bool> {
+        self.moment = None;
+        let now = Instant::now();
         for _ in 0..self.ahead {
             let mut list = self.spare.pop().unwrap_or_default();
             match self.socket.try_recv_list(&mut list) {
-                Ok(()) => match Frames::new(list) {
+                Ok(()) => match Frames::new(list, now) {
                     Ok(frames) => requests.push(frames),
                     Err(problem) => self.shared.audit.malformed(problem),
                 },
@@ -207,6 +212,7 @@ impl Zap {
         );
         let any = !notes.is_empty();
         for note in notes {
+            self.moment = None;
             match note {
                 Note::Decided(id, outcome) => {
                     if let Some(frames) = self.pending.take(id) {
@@ -280,8 +286,9 @@ impl Zap {
                 return self.send(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
-        let mut reading = Reading::new(&self.shared.clock);
+        let mut reading = Reading::at(&self.shared.clock, self.moment);
         let judgement = self.shared.judge(&request, &mut reading);
+        self.moment = reading.moment();
         self.next_end.add(reading.next_end());
         match judgement {
             Judgement::NotInStores { stores, .. } if !current => {

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -27,7 +29,7 @@ proptest! {
     fn any_frames_are_read_or_refused_without_panic(parts in parts()) {
         let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
         crate::security::fuzzing::zap(&parts.join(&b'|'));
-        let frames = Frames::new(FrameList::of(&parts).unwrap());
+        let frames = Frames::new(FrameList::of(&parts).unwrap(), Instant::now());
         if let Ok(frames) = &frames {
             let _ = frames.request();
         }
@@ -47,7 +49,7 @@ proptest! {
         parts.insert(0, b"id");
         parts.extend([b"", &b"1.0"[..], b"1", domain.as_bytes(), address.as_bytes(), b"", mechanism.as_bytes()]);
         parts.extend(credentials.iter().map(Vec::as_slice));
-        let frames = Frames::new(FrameList::of(&parts).unwrap()).unwrap();
+        let frames = Frames::new(FrameList::of(&parts).unwrap(), Instant::now()).unwrap();
         let request = frames.request().unwrap();
         prop_assert_eq!(request.domain.unwrap_or_default(), &*domain);
         prop_assert_eq!(request.credential.mechanism().to_string(), mechanism);
