@@ -11,7 +11,7 @@ use ironhouse::security::{
 use ironhouse::{Context, Error, SocketType};
 use zmq_sys_wrap::Api;
 
-use crate::common::{SOON, endpoint, within};
+use crate::common::{SOON, endpoint, secured, within};
 
 #[test]
 fn handles_sockets_and_context_may_be_dropped_in_any_order() {
@@ -124,12 +124,8 @@ fn a_callback_may_drop_the_last_share_of_its_authenticator() {
             .domain("d", Policy::new().curve(callback))
             .unwrap();
         let certificate = SecretCertificate::generate().unwrap();
-        let server = context
-            .socket(SocketType::Rep)
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&certificate, &domain);
+        let (server, endpoint) = secured(&context, SocketType::Rep, curve);
         *last.lock().unwrap() = Some(server);
         drop((authenticator, domain));
 

@@ -1,13 +1,16 @@
 //! What all tests share: deadlines, endpoints, folders.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ironhouse::socket::{Context, Socket, SocketType};
+use ironhouse::socket::{Context, Mechanism, Socket, SocketType};
 
 /// Upper bound of what takes milliseconds on an idle machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -69,9 +72,32 @@ pub fn rounds(usually: u32) -> u32 {
     (usually * cases.min(256) / 256).max(1)
 }
 
+/// Fails the test if `what` has not come true after half of `SOON`.
+#[track_caller]
+pub fn wait(mut what: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !what() {
+        assert!(start.elapsed() < SOON / 2);
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// A folder that goes with the returned value.
 pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_private(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Writes a private file beside `path`, and renames it over.
+pub fn replace_private(path: &Path, content: &str) {
+    let beside = path.with_extension("new");
+    write_private(&beside, content);
+    fs::rename(beside, path).unwrap();
 }
 
 /// An endpoint to bind to over `transport`: `tcp` with a port of the system's choice, `ipc` or `inproc` by a name of its own.
@@ -88,6 +114,13 @@ pub fn endpoint(transport: &str) -> String {
 /// A socket bound to a port of the system's choice, and its endpoint.
 pub fn bound(context: &Context, kind: SocketType) -> (Socket, String) {
     let socket = context.socket(kind).open().unwrap();
+    let endpoint = socket.bind(&endpoint("tcp")).unwrap();
+    (socket, endpoint)
+}
+
+/// As `bound`, under `mechanism`.
+pub fn secured(context: &Context, kind: SocketType, mechanism: impl Mechanism) -> (Socket, String) {
+    let socket = context.socket(kind).secure(mechanism).open().unwrap();
     let endpoint = socket.bind(&endpoint("tcp")).unwrap();
     (socket, endpoint)
 }

@@ -11,7 +11,7 @@ use ironhouse::security::{
 };
 use ironhouse::{Context, Error};
 
-use crate::common::{SOON, folder, within};
+use crate::common::{SOON, folder, within, write_private};
 
 /// A configuration in a folder of its own.
 struct House {
@@ -91,9 +91,7 @@ fn policies_are_those_of_the_file() {
                     .certificate()
                     .save(folder.join("clients/one"))
                     .unwrap();
-                fs::write(folder.join("passwords"), "ada=secret\n").unwrap();
-                fs::set_permissions(folder.join("passwords"), fs::Permissions::from_mode(0o600))
-                    .unwrap();
+                write_private(&folder.join("passwords"), "ada=secret\n");
             },
         );
         let key = *certificate.public_key();
@@ -330,8 +328,7 @@ fn check_tells_all_that_is_wrong_without_starting_anything() {
     let path = at("ironhouse.toml");
     let key = SecretCertificate::generate().unwrap();
     fs::write(at("keys"), format!("{}\nnot a key\n", key.public_key())).unwrap();
-    fs::write(at("passwords"), "ada=secret\nno equals\n").unwrap();
-    fs::set_permissions(at("passwords"), fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&at("passwords"), "ada=secret\nno equals\n");
     fs::write(
         &path,
         "[domain.a]\nplain = \"passwords\"\ncurve.stores = [\n{ directory = \"later\" },\n\
@@ -434,11 +431,7 @@ fn change_of_limits_needs_a_restart() {
     within(SOON, || {
         let house = House::prepared(
             "[limits]\nlockout = { by-address = 2, half-life = \"1h\" }\n[domain.a]\nplain = \"passwords\"\n",
-            |folder| {
-                let path = folder.join("passwords");
-                fs::write(&path, "ada=secret\n").unwrap();
-                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-            },
+            |folder| write_private(&folder.join("passwords"), "ada=secret\n"),
         );
         house.replace("[domain.a]\nplain = \"passwords\"\n");
         house.house.reload().unwrap();

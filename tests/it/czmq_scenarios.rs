@@ -21,7 +21,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ironhouse::security::{
@@ -32,7 +31,7 @@ use ironhouse::security::{
 use ironhouse::socket::{HandshakeProblem, Mechanism, SocketBuilder, options};
 use ironhouse::{Context, Error, Message, Socket, SocketType};
 
-use crate::common::{SOON, connected, endpoint, folder, within};
+use crate::common::{SOON, connected, endpoint, folder, within, write_private};
 
 /// A server, and the domain that guards it.
 struct Server {
@@ -107,8 +106,7 @@ fn plain(user: &str, password: &str) -> PlainClient {
 /// A password file that its owner alone may read.
 fn password_file(folder: &Path, content: &str) -> PasswordFile {
     let path = folder.join("passwords");
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&path, content);
     PasswordFile::load(path).unwrap()
 }
 

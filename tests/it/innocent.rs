@@ -1,11 +1,11 @@
 //! What a peer loses whose connection is closed because of another's revocation, from whom it cannot be told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ironhouse::socket::{EventKind, options};
 use ironhouse::{Error, Message, Socket, SocketType};
 
-use crate::common::{SOON, within};
+use crate::common::{SOON, wait, within};
 use crate::revoke::{Client, Server};
 
 /// A socket with an innocent peer and a guilty one, which came from one address at one time.
@@ -44,15 +44,6 @@ impl Client {
     fn wait_for_end(&self) {
         let next = || self.monitor.next(Some(SOON)).unwrap().unwrap().kind;
         while !matches!(next(), EventKind::Disconnected { .. }) {}
-    }
-}
-
-#[track_caller]
-fn wait(mut what: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !what() {
-        assert!(start.elapsed() < SOON / 2);
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

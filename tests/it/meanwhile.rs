@@ -15,7 +15,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, rounds, within};
+use crate::common::{SOON, folder, rounds, secured, within};
 use crate::zap::Asker;
 
 /// An authenticator whose callback leaves the decision to the test.
@@ -271,12 +271,8 @@ fn a_key_that_is_removed_during_its_handshake_does_not_stay() {
         let policy = Policy::new().curve(CurvePolicy::store(store.clone()));
         let domain = authenticator.domain("d", policy).unwrap();
         let [certificate, guest] = [(); 2].map(|()| SecretCertificate::generate().unwrap());
-        let server = context
-            .socket(SocketType::Push)
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&certificate, &domain);
+        let (_server, endpoint) = secured(&context, SocketType::Push, curve);
         let (socket, monitor) = client(
             context
                 .socket(SocketType::Pull)
@@ -310,12 +306,7 @@ fn a_user_who_is_removed_during_the_check_of_the_password_does_not_stay() {
         users.insert_hash("eve", &hash).unwrap();
         let policy = Policy::new().plain(users.clone());
         let domain = authenticator.domain("d", policy).unwrap();
-        let server = context
-            .socket(SocketType::Push)
-            .secure(PlainServer::new(&domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let (_server, endpoint) = secured(&context, SocketType::Push, PlainServer::new(&domain));
         let (socket, monitor) = client(
             context
                 .socket(SocketType::Pull)
@@ -399,12 +390,8 @@ fn a_directory_that_changes_a_thousand_times_a_second_disturbs_nobody_and_ends_a
         let authenticator = Authenticator::start(&context).unwrap();
         let policy = Policy::new().curve(CurvePolicy::store(store.clone()));
         let domain = authenticator.domain("d", policy).unwrap();
-        let server = context
-            .socket(SocketType::Pull)
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&certificate, &domain);
+        let (server, endpoint) = secured(&context, SocketType::Pull, curve);
         let connect = |client: &SecretCertificate| {
             let client = CurveClient::new(client, *certificate.public_key());
             let socket = context.socket(SocketType::Push).secure(client);

@@ -15,7 +15,7 @@ use ironhouse::security::{
 use ironhouse::{Context, Socket, SocketType};
 use serde_json::Value;
 
-use crate::common::{SOON, endpoint, folder, within};
+use crate::common::{SOON, folder, secured, within};
 use crate::zap::Asker;
 
 /// A server that admits by certificate.
@@ -40,12 +40,8 @@ impl House {
         let policy = Policy::new().curve(CurvePolicy::store(store));
         let domain = authenticator.domain(name, policy).unwrap();
         let certificate = SecretCertificate::generate().unwrap();
-        let server = context
-            .socket(SocketType::Pull)
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&certificate, &domain);
+        let (server, endpoint) = secured(&context, SocketType::Pull, curve);
         Self {
             authenticator,
             _domain: domain,

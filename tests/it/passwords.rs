@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ironhouse::security::{
@@ -11,7 +11,7 @@ use ironhouse::security::{
 };
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, within};
+use crate::common::{SOON, folder, replace_private, secured, within, write_private};
 use crate::zap::Asker;
 
 /// A server whose users are those of a file, or in memory.
@@ -36,12 +36,7 @@ impl House {
         let domain = authenticator
             .domain("house", Policy::new().plain(users.clone()))
             .unwrap();
-        let server = context
-            .socket(SocketType::Pull)
-            .secure(PlainServer::new(&domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let (server, endpoint) = secured(&context, SocketType::Pull, PlainServer::new(&domain));
         Self {
             context,
             authenticator,
@@ -72,23 +67,11 @@ impl House {
     }
 }
 
-fn write(path: &Path, content: &str) {
-    fs::write(path, content).unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
-}
-
-/// Writes a file beside `path`, and renames it over.
-fn replace(path: &Path, content: &str) {
-    let beside = path.with_extension("new");
-    write(&beside, content);
-    fs::rename(beside, path).unwrap();
-}
-
 /// A folder, and a password file in it.
 fn file(content: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = folder();
     let path = folder.path().join("passwords");
-    write(&path, content);
+    write_private(&path, content);
     (folder, path)
 }
 
@@ -102,7 +85,7 @@ fn user_is_added_changed_and_removed_at_the_next_handshake() {
         let (_folder, path) = file("ada=1\n");
         let house = House::new(&PasswordFile::load(&path).unwrap());
         assert!(house.admits("ada", "1"));
-        for put in [write, replace] {
+        for put in [write_private, replace_private] {
             put(&path, "ada=1\nbob=2\n");
             assert!(house.admits("bob", "2") && house.admits("ada", "1"));
             put(&path, "ada=3\nbob=2\n");
@@ -132,7 +115,7 @@ fn hash_line_admits_who_knows_its_password() {
         ] {
             assert!(!house.admits(name, password), "{name} {password}");
         }
-        replace(&path, &format!("ada={}\n", hash("another")));
+        replace_private(&path, &format!("ada={}\n", hash("another")));
         assert!(!house.admits("ada", "open sesame"));
         assert!(house.admits("ada", "another"));
     });
@@ -145,7 +128,7 @@ fn hash_that_cannot_be_checked_admits_nobody_and_is_reported() {
         let users = PasswordFile::load(&path).unwrap();
         let house = House::new(&users);
         let dear = hash("1").replace("m=8192", "m=1048576");
-        replace(&path, &format!("bob=2\nada={dear}\neve=$6$salt$digest\n"));
+        replace_private(&path, &format!("bob=2\nada={dear}\neve=$6$salt$digest\n"));
         assert!(!house.admits("ada", "1") && !house.admits("ada", &dear));
         assert!(!house.admits("eve", "$6$salt$digest"));
         assert!(house.admits("bob", "2"));
@@ -176,7 +159,7 @@ fn file_that_vanishes_or_opens_to_others_admits_nobody_until_it_is_back() {
         fs::remove_file(&path).unwrap();
         assert!(!house.admits("ada", "1"));
         assert!(matches!(users.problems()[..], [Error::Io { .. }]));
-        write(&path, "ada=1\n");
+        write_private(&path, "ada=1\n");
         assert!(house.admits("ada", "1") && users.problems().is_empty());
 
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
@@ -188,7 +171,7 @@ fn file_that_vanishes_or_opens_to_others_admits_nobody_until_it_is_back() {
 
         // What orchestrators do with mounted secrets.
         let kept = path.with_extension("kept");
-        write(&kept, "bob=2\n");
+        write_private(&kept, "bob=2\n");
         symlink(&kept, path.with_extension("link")).unwrap();
         fs::rename(path.with_extension("link"), &path).unwrap();
         assert!(!house.admits("ada", "1"));

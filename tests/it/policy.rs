@@ -13,7 +13,7 @@ use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 use proptest::prelude::*;
 
-use crate::common::{SOON, endpoint, within};
+use crate::common::{SOON, endpoint, secured, within};
 use crate::zap::Asker;
 
 fn rule(text: &str) -> AddressRule {
@@ -369,12 +369,8 @@ fn a_decision_has_less_time_than_libzmq_gives_a_handshake() {
             .domain("d", Policy::new().curve(policy))
             .unwrap();
         let [certificate, client] = [(); 2].map(|()| SecretCertificate::generate().unwrap());
-        let server = context
-            .socket(SocketType::Pull)
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let at = server.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&certificate, &domain);
+        let (server, at) = secured(&context, SocketType::Pull, curve);
         let monitor = Monitor::attach(&server).unwrap();
         let client = context
             .socket(SocketType::Push)

@@ -13,7 +13,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, Monitor, options};
 use ironhouse::{Context, Error, Message, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, within};
+use crate::common::{SOON, endpoint, folder, secured, within};
 
 /// A server and what guards it.
 pub struct Server {
@@ -364,12 +364,7 @@ fn a_user_is_listed_by_name_and_put_out_when_passwords_no_longer_do() {
         let authenticator = Authenticator::start(&context).unwrap();
         let policy = Policy::new().plain(passwords);
         let domain = authenticator.domain("d", policy.clone()).unwrap();
-        let server = context
-            .socket(SocketType::Pull)
-            .secure(PlainServer::new(&domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let (server, endpoint) = secured(&context, SocketType::Pull, PlainServer::new(&domain));
         let client = context
             .socket(SocketType::Push)
             .secure(PlainClient::new(
@@ -437,13 +432,8 @@ fn what_a_revoked_peer_sent_before_is_not_received_after() {
 fn a_receive_that_waits_gets_the_next_message_of_somebody_else() {
     within(SOON, || {
         let server = Server::new();
-        let socket = server
-            .context
-            .socket(SocketType::Pull)
-            .secure(CurveServer::new(&server.certificate, &server.domain))
-            .open()
-            .unwrap();
-        let endpoint = socket.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&server.certificate, &server.domain);
+        let (socket, endpoint) = secured(&server.context, SocketType::Pull, curve);
         let [bad, good] = [(); 2].map(|()| server.client(SocketType::Push));
         bad.connect(&endpoint);
         server.wait_for_peers(|keys| keys == [bad.key]);

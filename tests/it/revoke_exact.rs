@@ -7,7 +7,7 @@ use ironhouse::security::{AuditEvent, CertificateStore, RevocationScope};
 use ironhouse::socket::{EventKind, options};
 use ironhouse::{Error, Socket, SocketType};
 
-use crate::common::{SOON, within};
+use crate::common::{SOON, wait, within};
 use crate::revoke::{Client, Server, exchange, wait_for_exchange};
 
 const SCOPES: [RevocationScope; 3] = [
@@ -18,15 +18,6 @@ const SCOPES: [RevocationScope; 3] = [
 
 fn server(scope: RevocationScope) -> Server {
     Server::with(scope, CertificateStore::in_memory())
-}
-
-#[track_caller]
-fn wait(what: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !what() {
-        assert!(start.elapsed() < SOON / 2);
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// Whether one of the client's connections has ended so far.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +13,9 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, within};
+use crate::common::{
+    SOON, endpoint, folder, replace_private, secured, wait, within, write_private,
+};
 
 /// A server whose users have passwords.
 struct House {
@@ -155,27 +156,6 @@ fn wait_for_peer(authenticator: &Authenticator, identity: &PeerIdentity) {
     }
 }
 
-#[track_caller]
-fn wait(what: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !what() {
-        assert!(start.elapsed() < SOON / 2);
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn write(path: &Path, content: &str) {
-    fs::write(path, content).unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
-}
-
-/// Writes a file beside `path`, and renames it over.
-fn replace(path: &Path, content: &str) {
-    let beside = path.with_extension("new");
-    write(&beside, content);
-    fs::rename(beside, path).unwrap();
-}
-
 const PATTERNS: [(SocketType, SocketType); 4] = [
     (SocketType::Push, SocketType::Pull),
     (SocketType::Pub, SocketType::Sub),
@@ -221,7 +201,7 @@ fn a_line_that_leaves_its_file_or_changes_puts_its_user_out_and_nobody_else() {
         let hash = |password| PasswordFile::hash(&Password::new(password).unwrap()).unwrap();
         let [hashed, again, other] = ["1", "1", "2"].map(hash);
         let before = format!("# users\nada={hashed}\nbob=1\neve=1\n");
-        write(&path, &before);
+        write_private(&path, &before);
         let users = PasswordFile::load(&path).unwrap();
         let house = House::new(users, SocketType::Push, "tcp");
         let mut bystander = house.enter(SocketType::Pull, "eve", "1");
@@ -235,16 +215,16 @@ fn a_line_that_leaves_its_file_or_changes_puts_its_user_out_and_nobody_else() {
             ("ada", "eve=1\r\n".into()),
         ] {
             let guest = house.enter(SocketType::Pull, name, "1");
-            replace(&path, &after);
+            replace_private(&path, &after);
             house.wait_until_out(&guest);
             wait(|| house.reaches(&bystander));
             bystander.was_left_alone();
             drop(guest);
-            replace(&path, &before);
+            replace_private(&path, &before);
         }
         // The same password, hashed anew: it has to be given again.
         let guest = house.enter(SocketType::Pull, "ada", "1");
-        replace(&path, &before.replace(&hashed, &again));
+        replace_private(&path, &before.replace(&hashed, &again));
         guest.wait(EventKind::HandshakeSucceeded);
         wait_for_peer(&house.authenticator, &guest.identity);
         bystander.was_left_alone();
@@ -260,7 +240,7 @@ fn a_line_that_leaves_its_file_or_changes_puts_its_user_out_and_nobody_else() {
             change();
             house.wait_until_out(&bystander);
             drop(bystander);
-            replace(&path, &before);
+            replace_private(&path, &before);
             bystander = house.enter(SocketType::Pull, "eve", "1");
         }
     });
@@ -272,22 +252,22 @@ fn whose_line_is_the_same_stays_whatever_else_changes() {
         let folder = folder();
         let path = folder.path().join("passwords");
         let hashed = PasswordFile::hash(&Password::new("1").unwrap()).unwrap();
-        write(&path, &format!("ada=1\nbob={hashed}\n"));
+        write_private(&path, &format!("ada=1\nbob={hashed}\n"));
         let load = || PasswordFile::load(&path).unwrap();
         let house = House::new(load(), SocketType::Pull, "tcp");
         let stay = [("ada", "1"), ("bob", "1")]
             .map(|(name, password)| house.enter(SocketType::Push, name, password));
         let changes: [&dyn Fn(&str); 5] = [
-            &|more| replace(&path, &format!("# x\nada=1\nbob={hashed}\n{more}")),
+            &|more| replace_private(&path, &format!("# x\nada=1\nbob={hashed}\n{more}")),
             &|more| {
-                replace(
+                replace_private(
                     &path,
                     &format!("{more}bob=x\nbob={hashed}\r\n\nada=2\nada=1"),
                 )
             },
             // Another set of the same file, as after a change of the configuration.
             &|more| {
-                replace(&path, &format!("ada=1\nbob={hashed}\n{more}"));
+                replace_private(&path, &format!("ada=1\nbob={hashed}\n{more}"));
                 house
                     .domain
                     .set_policy(Policy::new().plain(load()))
@@ -306,7 +286,7 @@ fn whose_line_is_the_same_stays_whatever_else_changes() {
                     .unwrap();
             },
             &|more| {
-                replace(&path, &format!("ada=1\nbob={hashed}\n{more}"));
+                replace_private(&path, &format!("ada=1\nbob={hashed}\n{more}"));
                 let policy = Policy::new().plain(load());
                 let loopback = "127.0.0.0/8".parse().unwrap();
                 house.domain.set_policy(policy.allow(loopback)).unwrap();
@@ -370,12 +350,8 @@ fn who_is_disconnected_comes_back_and_is_judged_anew() {
         };
         let policy = Policy::new().curve(CurvePolicy::callback(callback));
         let domain = authenticator.domain("d", policy).unwrap();
-        let server = context
-            .socket(SocketType::Push)
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&certificate, &domain);
+        let (server, endpoint) = secured(&context, SocketType::Push, curve);
         let enter = |client: &SecretCertificate| {
             let socket = context
                 .socket(SocketType::Pull)

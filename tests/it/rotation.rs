@@ -14,7 +14,7 @@ use ironhouse::security::{
 use ironhouse::socket::{Context, EventKind, Monitor, Socket, SocketType, options};
 use ironhouse::{Error, Result};
 
-use crate::common::{SOON, endpoint, within};
+use crate::common::{SOON, endpoint, secured, within};
 
 const TICK: Duration = Duration::from_millis(20);
 
@@ -197,12 +197,7 @@ fn old_key_is_refused_where_the_new_one_is_served() {
         let policy = Policy::new().curve(CurvePolicy::any_key());
         let domain = authenticator.domain("rotation", policy).unwrap();
         let [old, next, client] = [certificate(), certificate(), certificate()];
-        let server = context
-            .socket(SocketType::Pull)
-            .secure(CurveServer::new(&old, &domain))
-            .open()
-            .unwrap();
-        let first = server.bind(&endpoint("tcp")).unwrap();
+        let (server, first) = secured(&context, SocketType::Pull, CurveServer::new(&old, &domain));
         use_keys(&server, &next).unwrap();
         let second = server.bind(&endpoint("tcp")).unwrap();
         let connect = |key, endpoint: &str| -> Result<Socket> {

@@ -1,11 +1,10 @@
 //! Stores and password files where the operating system has no descriptors, watches or queues left for file events.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ironhouse::security::{
     Authenticator, CertificateStore, CurveClient, CurvePolicy, CurveServer, FileProblem, Password,
@@ -14,7 +13,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, Monitor, options};
 use ironhouse::{Context, Error, SocketType};
 
-use crate::common::{SOON, alone, endpoint, folder, within};
+use crate::common::{SOON, alone, endpoint, folder, replace_private, secured, wait, within};
 
 fn key(n: u8) -> PublicKey {
     PublicKey::from_bytes([n; 32])
@@ -22,15 +21,6 @@ fn key(n: u8) -> PublicKey {
 
 fn text(n: u8) -> String {
     format!("curve\n    public-key = \"{}\"\n", key(n))
-}
-
-#[track_caller]
-fn wait(what: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !what() {
-        assert!(start.elapsed() < SOON / 2);
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn sorted(store: &CertificateStore) -> Vec<PublicKey> {
@@ -77,12 +67,7 @@ fn says_that_it_is_polled(store: &CertificateStore, path: &Path, reason: &str) {
 /// A user that is removed from a file that cannot be watched is put out all the same.
 fn a_removed_user_is_put_out(folder: &Path) {
     let path = folder.join("passwords");
-    let write = |content: &str| {
-        fs::write(path.with_extension("new"), content).unwrap();
-        fs::set_permissions(path.with_extension("new"), Permissions::from_mode(0o600)).unwrap();
-        fs::rename(path.with_extension("new"), &path).unwrap();
-    };
-    write("ada=1\n");
+    replace_private(&path, "ada=1\n");
     let users = PasswordFile::load(&path).unwrap();
     let problems = users.problems();
     assert!(problems.len() == 1 && is_not_watched(&problems[0]));
@@ -91,12 +76,7 @@ fn a_removed_user_is_put_out(folder: &Path) {
     let domain = authenticator
         .domain("d", Policy::new().plain(users))
         .unwrap();
-    let server = context
-        .socket(SocketType::Push)
-        .secure(PlainServer::new(&domain))
-        .open()
-        .unwrap();
-    let endpoint = server.bind(&endpoint("tcp")).unwrap();
+    let (_server, endpoint) = secured(&context, SocketType::Push, PlainServer::new(&domain));
     let client = context
         .socket(SocketType::Pull)
         .secure(PlainClient::new("ada", Password::new("1").unwrap()))
@@ -108,7 +88,7 @@ fn a_removed_user_is_put_out(folder: &Path) {
         |kind: EventKind| while monitor.next(Some(SOON)).unwrap().unwrap().kind != kind {};
     wait_for(EventKind::HandshakeSucceeded);
     wait(|| authenticator.peers().len() == 1);
-    write("bob=1\n");
+    replace_private(&path, "bob=1\n");
     wait_for(EventKind::HandshakeFailedAuth(400));
 }
 
@@ -242,6 +222,15 @@ fn a_lack_of_descriptors_puts_nobody_out() {
     );
 }
 
+/// A folder, and in it a directory with the certificate of key 1.
+fn directory() -> (tempfile::TempDir, PathBuf) {
+    let folder = folder();
+    let path = folder.path().join("certs");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("1"), text(1)).unwrap();
+    (folder, path)
+}
+
 /// Has a shell set a limit that holds for the test's process alone: that of a user namespace.
 fn with_limit(name: &str, value: u32) -> String {
     format!(
@@ -258,10 +247,7 @@ fn without_watches_left_a_store_is_polled_and_says_so() {
         by_shell(&with_limit("max_inotify_watches", 4)),
         || {
             within(2 * SOON, || {
-                let folder = folder();
-                let path = folder.path().join("certs");
-                fs::create_dir(&path).unwrap();
-                fs::write(path.join("1"), text(1)).unwrap();
+                let (_folder, path) = directory();
                 let store = CertificateStore::directory(&path).unwrap();
                 admits(&store, [1]);
                 assert_eq!(store.watching(), Some(Watching::Events));
@@ -298,10 +284,7 @@ fn without_instances_left_stores_and_password_files_are_polled_and_say_so() {
         by_shell(&with_limit("max_inotify_instances", 1)),
         || {
             within(2 * SOON, || {
-                let folder = folder();
-                let path = folder.path().join("certs");
-                fs::create_dir(&path).unwrap();
-                fs::write(path.join("1"), text(1)).unwrap();
+                let (folder, path) = directory();
                 let first = CertificateStore::directory(&path).unwrap();
                 let second = CertificateStore::directory(&path).unwrap();
                 assert_eq!(first.watching(), Some(Watching::Events));

@@ -12,7 +12,7 @@ use ironhouse::security::{
 use ironhouse::socket::HandshakeProblem;
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, within};
+use crate::common::{SOON, folder, secured, within};
 
 /// A server that admits the certificates in `directory`.
 struct House {
@@ -40,12 +40,8 @@ impl House {
             .unwrap();
         let policy = Policy::new().curve(CurvePolicy::store(store.clone()));
         let domain = authenticator.domain("house", policy).unwrap();
-        let server = context
-            .socket(SocketType::Pull)
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+        let curve = CurveServer::new(&certificate, &domain);
+        let (server, endpoint) = secured(&context, SocketType::Pull, curve);
         Self {
             context,
             certificate,
