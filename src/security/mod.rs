@@ -52,6 +52,8 @@ mod secret_source;
 mod signing;
 mod slots;
 mod store;
+#[cfg(test)]
+mod testing;
 mod traces;
 mod trail;
 mod trust;

@@ -5,10 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::security::endpoint::EndpointProblem;
 use crate::security::keys::KeyProblem;
-
-fn key(n: u8) -> PublicKey {
-    PublicKey::from_bytes([n; 32])
-}
+use crate::security::testing::key;
 
 fn pins(text: &str) -> ServerKeys {
     let pins = ServerKeys::in_memory();

@@ -3,16 +3,9 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::security::testing::{administrator, few, key};
 
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
-
-fn administrator(n: u8) -> SigningKey {
-    SigningKey::from_seed(&[n; 32]).unwrap()
-}
-
-fn key(n: u8) -> PublicKey {
-    PublicKey::from_bytes([n; 32])
-}
 
 fn list() -> RevocationList {
     RevocationList::new()
@@ -179,15 +172,8 @@ fn what_no_list_can_hold_is_refused_when_it_is_made() {
     assert!(error.to_string().contains("larger than"), "{error}");
 }
 
-/// Each case is costly.
-fn few() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    config.cases = config.cases.min(64);
-    config
-}
-
 proptest! {
-    #![proptest_config(few())]
+    #![proptest_config(few(64))]
 
     #[test]
     fn any_list_survives_its_text(

@@ -5,11 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::security::keys::PublicKey;
+use crate::security::testing::{administrator, few};
 use crate::security::{Keypair, SecretCertificate};
-
-fn administrator(n: u8) -> SigningKey {
-    SigningKey::from_seed(&[n; 32]).unwrap()
-}
 
 fn certificate() -> Certificate {
     let key: PublicKey = "HelloWorld".repeat(4).parse().unwrap();
@@ -232,15 +229,8 @@ fn verify_key_is_read_whole_or_not_at_all() {
     }
 }
 
-/// Each case is costly.
-fn few() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    config.cases = config.cases.min(64);
-    config
-}
-
 proptest! {
-    #![proptest_config(few())]
+    #![proptest_config(few(64))]
 
     #[test]
     fn any_change_of_a_signed_certificate_breaks_it(
