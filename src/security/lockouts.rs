@@ -144,22 +144,23 @@ impl Lockouts {
 
     /// Judges as the policy does; but who is locked out is refused before anything is asked that is more than a look-up in memory.
     pub(super) fn judge(
-        &self,
+        lockouts: Option<&Self>,
         policy: &Policy,
         request: &ZapRequest<'_>,
         reading: &mut Reading<'_>,
         trace: &mut impl Trace,
     ) -> Judgement {
+        let refuses = || lockouts.is_some_and(|lockouts| lockouts.refuses(request));
         // A password in memory is a look-up as well, but can be guessed.
         if matches!(request.credential, Credential::Plain { .. }) {
-            return if self.refuses(request) {
+            return if refuses() {
                 policy.judge_locked_out_user(request, reading, trace)
             } else {
                 policy.judge(request, reading, trace)
             };
         }
         match policy.judge(request, reading, trace) {
-            Judgement::NotInStores { .. } | Judgement::Ask(_) if self.refuses(request) => {
+            Judgement::NotInStores { .. } | Judgement::Ask(_) if refuses() => {
                 Judgement::Decided(policy.lock_out(trace))
             }
             judgement => judgement,

@@ -226,39 +226,47 @@ mod on {
     }
 
     fn describe() {
-        metrics::describe_counter!(
-            DECISIONS,
-            "Decisions on who may connect, by domain, mechanism, verdict and reason"
-        );
+        for (counter, about) in [
+            (
+                DECISIONS,
+                "Decisions on who may connect, by domain, mechanism, verdict and reason",
+            ),
+            (MALFORMED, "Messages that are no ZAP requests"),
+            (
+                CLOSED,
+                "Connections closed because a peer was no longer admitted, by domain",
+            ),
+            (LOCKED_OUT, "Lock-outs that began"),
+            (
+                EXCESS,
+                "Connections closed because there was one too many, by domain and limit",
+            ),
+            (
+                FAILED,
+                "Handshakes that failed without a decision, by domain and fault",
+            ),
+            (
+                DROPPED,
+                "Audit events that a reader did not get because it did not read",
+            ),
+            (
+                DEATHS,
+                "ZAP threads that died though they were still needed",
+            ),
+        ] {
+            metrics::describe_counter!(counter, about);
+        }
+        for (gauge, about) in [
+            (PENDING, "Requests whose decision is being waited for"),
+            (CERTIFICATES, "Certificates in a store that a policy uses"),
+            (THREADS, "ZAP threads that are alive, one per authenticator"),
+        ] {
+            metrics::describe_gauge!(gauge, about);
+        }
         metrics::describe_histogram!(
             SECONDS,
             Unit::Seconds,
             "Time from reading a request to its answer, by domain, mechanism and verdict"
-        );
-        metrics::describe_gauge!(PENDING, "Requests whose decision is being waited for");
-        metrics::describe_counter!(MALFORMED, "Messages that are no ZAP requests");
-        metrics::describe_counter!(
-            CLOSED,
-            "Connections closed because a peer was no longer admitted, by domain"
-        );
-        metrics::describe_counter!(LOCKED_OUT, "Lock-outs that began");
-        metrics::describe_counter!(
-            EXCESS,
-            "Connections closed because there was one too many, by domain and limit"
-        );
-        metrics::describe_counter!(
-            FAILED,
-            "Handshakes that failed without a decision, by domain and fault"
-        );
-        metrics::describe_counter!(
-            DROPPED,
-            "Audit events that a reader did not get because it did not read"
-        );
-        metrics::describe_gauge!(CERTIFICATES, "Certificates in a store that a policy uses");
-        metrics::describe_gauge!(THREADS, "ZAP threads that are alive, one per authenticator");
-        metrics::describe_counter!(
-            DEATHS,
-            "ZAP threads that died though they were still needed"
         );
     }
 }

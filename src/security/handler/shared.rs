@@ -224,27 +224,14 @@ impl Shared {
         match policy {
             _ if policies.revoke(request) => Judgement::Decided(revoked()),
             Some(policy) => {
-                let judgement = self.judge_by(policy, request, reading, &mut ());
+                let lockouts = self.lockouts.as_deref();
+                let judgement = Lockouts::judge(lockouts, policy, request, reading, &mut ());
                 match &self.lockouts {
                     Some(lockouts) => lockouts.guard(judgement, policy, request),
                     None => judgement,
                 }
             }
             None => Judgement::Decided(unknown_domain()),
-        }
-    }
-
-    /// As the policy judges, unless the peer is locked out.
-    pub(super) fn judge_by(
-        &self,
-        policy: &Policy,
-        request: &ZapRequest<'_>,
-        reading: &mut Reading<'_>,
-        trace: &mut impl Trace,
-    ) -> Judgement {
-        match &self.lockouts {
-            Some(lockouts) => lockouts.judge(policy, request, reading, trace),
-            None => policy.judge(request, reading, trace),
         }
     }
 
@@ -327,14 +314,18 @@ impl Shared {
         let outcome = match policy {
             _ if is_revoked => revoked(),
             Some(policy) => {
-                let mut judgement = self.judge_by(&policy, request, &mut reading, &mut steps);
+                let lockouts = self.lockouts.as_deref();
+                let mut judge = |steps: &mut _| {
+                    Lockouts::judge(lockouts, &policy, request, &mut reading, steps)
+                };
+                let mut judgement = judge(&mut steps);
                 if let Judgement::NotInStores { stores, .. } = &judgement {
                     let current = stores
                         .iter()
                         .all(|store| store.sync(self.settings.deadline).is_ok());
                     steps.clear();
                     judgement = if current {
-                        self.judge_by(&policy, request, &mut reading, &mut steps)
+                        judge(&mut steps)
                     } else {
                         Judgement::Decided(Outcome::fault(Reason::StoreNotCurrent))
                     };

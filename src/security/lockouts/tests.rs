@@ -134,7 +134,13 @@ fn what_memory_admits_without_a_secret_is_admitted_by_whomever_it_is() {
         let peer = request("d", "192.0.2.1", credential);
         lockouts.fails(&peer, 3, 0);
         assert!(lockouts.refuses(&peer));
-        let judgement = lockouts.judge(&policy, &peer, &mut Reading::new(&clock), &mut ());
+        let judgement = Lockouts::judge(
+            Some(&lockouts),
+            &policy,
+            &peer,
+            &mut Reading::new(&clock),
+            &mut (),
+        );
         let Judgement::Decided(outcome) = judgement else {
             panic!("memory decides");
         };
