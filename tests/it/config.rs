@@ -6,11 +6,10 @@ mod signed;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ironhouse::security::{
     AuditEvent, AuditEvents, Config, ConfigProblem, ConfiguredAuthenticator, Credential,
-    FileProblem, PeerAddress, PublicKey, Reason, RevocationList, SecretCertificate, SigningKey,
+    FileProblem, PeerAddress, PublicKey, Reason, SecretCertificate,
 };
 use ironhouse::{Context, Error};
 

@@ -8,14 +8,13 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ironhouse::security::rotation::expect_server;
 use ironhouse::security::{
     AuditEvent, AuditEvents, Authenticator, CurveClient, CurvePolicy, CurveServer, FailedHandshake,
     HandshakeFault, NullServer, Password, PasswordFile, PeerAddress, PlainClient, PlainServer,
     Policy, Reason, Refusal, SecretCertificate, Verdict,
 };
 use ironhouse::socket::{
-    Greeting, HandshakeOutcome, HandshakeProblem, HandshakeWatch, Monitor, SocketBuilder, options,
+    Greeting, HandshakeOutcome, HandshakeProblem, HandshakeWatch, SocketBuilder, options,
 };
 use ironhouse::{Context, Errno, Error, Socket, SocketType};
 use zmq_sys_wrap::{Api, zmq};

@@ -3,24 +3,18 @@
 mod connections;
 mod lockouts;
 
-use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ironhouse::security::{
-    AuditEvent, AuditEvents, Authenticator, AuthenticatorBuilder, CertificateStore,
-    ConnectionLimit, Credential, CurveClient, CurvePolicy, CurveServer, Domain, Limits, Lockout,
-    LockoutSubject, Password, PasswordFile, PeerAddress, PlainClient, PlainServer, Policy,
-    PublicKey, Reason, Refusal, Reply, Rule, SecretCertificate, StatusCode, Verdict,
+    AuditEvent, AuditEvents, Authenticator, AuthenticatorBuilder, CurveClient, CurveServer, Domain,
+    Limits, Lockout, Password, PasswordFile, PlainClient, PlainServer, Policy, Refusal, Rule,
+    SecretCertificate,
 };
 use ironhouse::socket::{HandshakeProblem, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, within};
-use crate::zap::Asker;
+use crate::common::{SOON, endpoint};
 
 /// A running authenticator whose only domain is "d".
 struct House {

@@ -3,20 +3,18 @@
 mod callbacks;
 mod explanation;
 
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ironhouse::security::{
     AddressRule, Authenticator, CertificateStore, Credential, CurveClient, CurvePolicy,
-    CurveServer, Domain, NullServer, PasswordFile, PeerAddress, Policy, PublicKey, Reason, Refusal,
-    Reply, Rule, SecretCertificate, StatusCode, Verdict,
+    CurveServer, Domain, NullServer, Policy, PublicKey, Refusal, Rule, SecretCertificate,
 };
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 use proptest::prelude::*;
 
-use crate::common::{SOON, endpoint, secured, within};
+use crate::common::{SOON, endpoint, within};
 use crate::zap::Asker;
 
 fn rule(text: &str) -> AddressRule {

@@ -2,20 +2,18 @@
 
 mod causes;
 
-use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use ironhouse::security::{
     AuditEvent, Authenticator, CertificateStore, CurveClient, CurvePolicy, CurveServer, Domain,
-    PasswordFile, PeerIdentity, PlainClient, PlainServer, Policy, PublicKey, Reason,
-    RevocationScope, SecretCertificate, Verdict,
+    PeerIdentity, Policy, PublicKey, Reason, RevocationScope, SecretCertificate, Verdict,
 };
 use ironhouse::socket::{EventKind, Monitor, options};
 use ironhouse::{Context, Error, Message, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, secured, within};
+use crate::common::{SOON, endpoint, secured, within};
 
 /// A server and what guards it.
 pub struct Server {

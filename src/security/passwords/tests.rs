@@ -1,7 +1,6 @@
 mod changes;
 
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
@@ -10,7 +9,6 @@ use crate::security::file::FileKind;
 use crate::security::hash::HashProblem;
 use crate::security::hash::TAKEN;
 use crate::security::keys::PasswordProblem;
-use crate::security::watcher::Message;
 
 fn write(path: &Path, content: impl AsRef<[u8]>) {
     fs::write(path, content).unwrap();

@@ -16,7 +16,6 @@ use crate::security::keys::PublicKey;
 use crate::security::signing::SignatureProblem;
 use crate::security::store::CertificateStore;
 use crate::security::testing::{administrator, key};
-use crate::security::watcher::Message;
 use crate::security::zpl;
 
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,5 +1,9 @@
 //! Stores with `trust`, and what `check` says of them.
 
+use std::time::Duration;
+
+use ironhouse::security::{RevocationList, SigningKey};
+
 use super::*;
 
 /// A directory `clients` with a certificate that Anna signed, one by Ben, and one without a signature.

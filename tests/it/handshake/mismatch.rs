@@ -1,5 +1,7 @@
 //! Two sides that are not made for each other.
 
+use ironhouse::security::rotation::expect_server;
+
 use super::*;
 
 #[test]

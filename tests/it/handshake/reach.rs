@@ -1,5 +1,7 @@
 //! Whether there is a peer at all, and one that speaks the protocol.
 
+use ironhouse::socket::Monitor;
+
 use super::*;
 
 #[test]

@@ -1,6 +1,9 @@
 //! Lives of certificates in files.
 
+use std::fs;
+
 use super::*;
+use crate::common::folder;
 
 #[test]
 fn a_certificate_on_disk_is_disabled_and_prolonged_while_its_owner_is_in() {

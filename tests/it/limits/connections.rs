@@ -1,6 +1,13 @@
 //! Connections that say nothing, or are too many.
 
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use ironhouse::security::{ConnectionLimit, PeerAddress};
+
 use super::*;
+use crate::common::within;
 
 /// Who is closed, or `None` if it is still open.
 fn is_closed(stream: &mut TcpStream) -> bool {

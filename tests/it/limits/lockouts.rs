@@ -1,6 +1,17 @@
 //! Who guesses is locked out.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use ironhouse::security::{
+    CertificateStore, Credential, CurvePolicy, LockoutSubject, PeerAddress, PublicKey, Reason,
+    Reply, StatusCode, Verdict,
+};
+
 use super::*;
+use crate::common::within;
+use crate::zap::Asker;
 
 #[test]
 fn a_password_guesser_is_locked_out_and_another_address_is_not() {

@@ -1,6 +1,5 @@
 //! What a recorder of `metrics` is told.
 
-use super::*;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -9,6 +8,8 @@ use std::time::Instant;
 use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
+
+use super::*;
 
 /// Values by name and labels, and how often each was registered.
 #[derive(Default)]

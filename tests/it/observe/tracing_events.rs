@@ -1,6 +1,5 @@
 //! Audit events as events of `tracing`.
 
-use super::*;
 use std::fmt::Debug;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, mpsc};
@@ -8,6 +7,8 @@ use std::sync::{Mutex, mpsc};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::*;
 
 type Seen = (Level, BTreeMap<String, String>);
 

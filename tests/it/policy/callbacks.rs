@@ -1,6 +1,12 @@
 //! Callbacks: what they may answer, when, and how many at a time.
 
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use ironhouse::security::{Reason, Reply, Verdict};
+
 use super::*;
+use crate::common::secured;
 
 #[test]
 fn a_callback_answers_any_status_now_or_later_from_any_thread() {

@@ -1,5 +1,7 @@
 //! Explanations, beside the decisions they are of.
 
+use ironhouse::security::{PasswordFile, PeerAddress, Reason, StatusCode, Verdict};
+
 use super::*;
 
 #[test]

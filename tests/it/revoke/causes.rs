@@ -1,6 +1,11 @@
 //! What puts a peer out besides `revoke`.
 
+use std::fs;
+
+use ironhouse::security::{PasswordFile, PlainClient, PlainServer};
+
 use super::*;
+use crate::common::folder;
 
 #[test]
 fn a_removed_file_puts_its_peer_out() {

@@ -3,7 +3,6 @@ mod mistakes;
 use proptest::prelude::*;
 
 use super::super::content::{Curve, Store, StorePlace};
-use super::super::reader::MAX_FAULTS;
 use super::super::schema::SECTIONS;
 use super::*;
 use crate::security::limits::Limits;

@@ -1,6 +1,10 @@
 //! Users who come, change and go, in a file and in memory.
 
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
+
 use super::*;
+use crate::security::watcher::Message;
 
 #[test]
 fn change_of_the_file_counts_from_the_next_check_for_every_clone() {

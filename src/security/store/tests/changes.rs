@@ -1,5 +1,7 @@
 //! Changes of a directory and when they are in force.
 
+use std::os::unix::fs::symlink;
+
 use super::*;
 
 #[test]

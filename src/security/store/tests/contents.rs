@@ -1,5 +1,8 @@
 //! What may stand in a directory: bad files, keys in several, links, deep trees.
 
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
 use super::*;
 
 #[test]

@@ -1,5 +1,7 @@
 //! Changes at random, lost events and faults of ours: a store ends as a fresh load.
 
+use std::os::unix::fs::symlink;
+
 use super::keyfile::{key_file, lines};
 use super::*;
 

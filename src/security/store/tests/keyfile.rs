@@ -1,5 +1,8 @@
 //! Stores of a key file.
 
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
 use super::*;
 
 /// A store of the key file `keys` in a place whose `dir` exists.

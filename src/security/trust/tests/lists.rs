@@ -1,6 +1,7 @@
 //! Revocation lists: in force, required, run out, remembered.
 
 use super::*;
+use crate::security::watcher::Message;
 
 #[test]
 fn revocation_wins_whoever_signed() {

@@ -1,6 +1,7 @@
 //! Mistakes in a file, and how they are told.
 
 use super::*;
+use crate::security::config::reader::MAX_FAULTS;
 
 /// Each key is looked at: none is accepted and forgotten.
 #[test]
