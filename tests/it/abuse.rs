@@ -12,7 +12,7 @@ use ironhouse::security::{
 use ironhouse::socket::{HandshakeProblem, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, alone, endpoint, within};
+use crate::common::{SOON, alone, serve, within};
 use crate::intruder::{intrude, wait_for_end};
 
 const STRANGERS: usize = 300;
@@ -77,10 +77,8 @@ impl House {
             // Until then a connection may say nothing.
             .set(options::HANDSHAKE_IVL, Duration::from_secs(3))
             .set(options::RCV_TIMEO, Some(Duration::from_millis(50)))
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = socket.bind(&endpoint("tcp")).unwrap();
+            .secure(CurveServer::new(&certificate, &domain));
+        let (socket, endpoint) = serve(socket);
         Self {
             certificate,
             friend: *friend.public_key(),

@@ -10,7 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ironhouse::socket::{Context, Mechanism, Socket, SocketType};
+use ironhouse::socket::{Context, Mechanism, Socket, SocketBuilder, SocketType};
 
 /// Upper bound of what takes milliseconds on an idle machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -113,16 +113,19 @@ pub fn endpoint(transport: &str) -> String {
 
 /// A socket bound to a port of the system's choice, and its endpoint.
 pub fn bound(context: &Context, kind: SocketType) -> (Socket, String) {
-    let socket = context.socket(kind).open().unwrap();
+    serve(context.socket(kind))
+}
+
+/// The socket that `builder` opens, bound as by `bound`, and its endpoint.
+pub fn serve(builder: SocketBuilder) -> (Socket, String) {
+    let socket = builder.open().unwrap();
     let endpoint = socket.bind(&endpoint("tcp")).unwrap();
     (socket, endpoint)
 }
 
 /// As `bound`, under `mechanism`.
 pub fn secured(context: &Context, kind: SocketType, mechanism: impl Mechanism) -> (Socket, String) {
-    let socket = context.socket(kind).secure(mechanism).open().unwrap();
-    let endpoint = socket.bind(&endpoint("tcp")).unwrap();
-    (socket, endpoint)
+    serve(context.socket(kind).secure(mechanism))
 }
 
 /// Two sockets of `context`, the first bound and the second connected to it.

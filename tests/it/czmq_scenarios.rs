@@ -31,7 +31,7 @@ use ironhouse::security::{
 use ironhouse::socket::{HandshakeProblem, Mechanism, SocketBuilder, options};
 use ironhouse::{Context, Error, Message, Socket, SocketType};
 
-use crate::common::{SOON, connected, endpoint, folder, within, write_private};
+use crate::common::{SOON, connected, folder, serve, within, write_private};
 
 /// A server, and the domain that guards it.
 struct Server {
@@ -50,10 +50,8 @@ impl Server {
         let socket = context
             .socket(SocketType::Pull)
             .set(options::RCV_TIMEO, Some(SOON))
-            .secure(mechanism(&domain))
-            .open()
-            .unwrap();
-        let endpoint = socket.bind(&endpoint("tcp")).unwrap();
+            .secure(mechanism(&domain));
+        let (socket, endpoint) = serve(socket);
         Self {
             context,
             domain,

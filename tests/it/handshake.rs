@@ -19,7 +19,7 @@ use ironhouse::socket::{
 use ironhouse::{Context, Errno, Error, Socket, SocketType};
 use zmq_sys_wrap::{Api, zmq};
 
-use crate::common::{SOON, bound, endpoint, within};
+use crate::common::{SOON, bound, endpoint, serve, within};
 
 /// For peers of which nothing is heard: half of it passes before they are asked.
 const TIMEOUT: Duration = Duration::from_secs(4);
@@ -157,11 +157,6 @@ fn a_refusal_is_told_by_its_status_and_a_deferral_as_no_verdict() {
         let authenticator = Authenticator::start(&context).unwrap();
         let pair = SecretCertificate::generate().unwrap();
         let socket = || context.socket(SocketType::Pull);
-        let serve = |builder: SocketBuilder| {
-            let server = builder.open().unwrap();
-            let at = server.bind(&endpoint("tcp")).unwrap();
-            (server, at)
-        };
         let curve_server = |name, verdict: fn() -> Verdict| {
             let policy = Policy::new().curve(CurvePolicy::callback(move |_| verdict()));
             let domain = authenticator.domain(name, policy).unwrap();
@@ -363,10 +358,8 @@ fn a_server_is_told_who_failed_before_there_was_a_decision_and_why() {
         let server = context
             .socket(SocketType::Pull)
             .set(options::HANDSHAKE_IVL, Duration::from_secs(1))
-            .secure(CurveServer::new(&pair, &domain))
-            .open()
-            .unwrap();
-        let at = server.bind(&endpoint("tcp")).unwrap();
+            .secure(CurveServer::new(&pair, &domain));
+        let (_server, at) = serve(server);
         let (events, audit) = (authenticator.handshakes(), authenticator.events());
 
         let connect = || TcpStream::connect(at.strip_prefix("tcp://").unwrap()).unwrap();

@@ -13,7 +13,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, within};
+use crate::common::{SOON, serve, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -62,10 +62,8 @@ impl House {
         let server = context
             .socket(SocketType::Pull)
             .set(options::RCV_TIMEO, Some(SOON / 2))
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+            .secure(CurveServer::new(&certificate, &domain));
+        let (server, endpoint) = serve(server);
         Self {
             events: authenticator.events(),
             authenticator,
@@ -361,10 +359,8 @@ fn who_comes_too_early_and_is_told_to_retry_is_admitted_when_the_time_has_come()
             .socket(SocketType::Pull)
             .set(options::RCV_TIMEO, Some(SOON / 2))
             .set(options::HANDSHAKE_IVL, Duration::from_millis(500))
-            .secure(CurveServer::new(&house.certificate, &house.domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+            .secure(CurveServer::new(&house.certificate, &house.domain));
+        let (server, endpoint) = serve(server);
         let client = house.client(Validity::new().with_not_before(house.start + HOUR));
         let mechanism = CurveClient::new(&client, *house.certificate.public_key());
         let socket = house

@@ -11,10 +11,10 @@ use ironhouse::security::{
     Limits, Lockout, Password, PasswordFile, PlainClient, PlainServer, Policy, Refusal, Rule,
     SecretCertificate,
 };
-use ironhouse::socket::{HandshakeProblem, options};
+use ironhouse::socket::{HandshakeProblem, SocketBuilder, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint};
+use crate::common::{SOON, serve};
 
 /// A running authenticator whose only domain is "d".
 struct House {
@@ -56,9 +56,7 @@ impl House {
             .socket(SocketType::Rep)
             .set(options::RCV_TIMEO, Some(SOON))
             .set(options::HANDSHAKE_IVL, handshake)
-            .secure(PlainServer::new(&self.domain))
-            .open()
-            .unwrap();
+            .secure(PlainServer::new(&self.domain));
         Server::new(socket)
     }
 
@@ -67,9 +65,7 @@ impl House {
             .context
             .socket(SocketType::Rep)
             .set(options::RCV_TIMEO, Some(SOON))
-            .secure(CurveServer::new(certificate, &self.domain))
-            .open()
-            .unwrap();
+            .secure(CurveServer::new(certificate, &self.domain));
         Server::new(socket)
     }
 
@@ -92,8 +88,8 @@ impl House {
 }
 
 impl Server {
-    fn new(socket: Socket) -> Self {
-        let at = socket.bind(&endpoint("tcp")).unwrap();
+    fn new(builder: SocketBuilder) -> Self {
+        let (socket, at) = serve(builder);
         let (_, port) = at.rsplit_once(':').unwrap();
         Self {
             port: port.parse().unwrap(),

@@ -11,7 +11,7 @@ use ironhouse::security::{
 use ironhouse::socket::{HandshakeProblem, SocketBuilder, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, within};
+use crate::common::{SOON, endpoint, serve, within};
 use crate::os::set_raw;
 
 /// A mechanism with one client that is to be admitted and one that is not.
@@ -75,9 +75,7 @@ impl House {
     }
 
     fn server(&self, domain: &Domain) -> (Socket, String) {
-        let server = self.secured(domain).open().unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
-        (server, endpoint)
+        serve(self.secured(domain))
     }
 
     fn client(&self, friend: bool) -> SocketBuilder {

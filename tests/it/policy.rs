@@ -14,7 +14,7 @@ use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 use proptest::prelude::*;
 
-use crate::common::{SOON, endpoint, within};
+use crate::common::{SOON, endpoint, serve, within};
 use crate::zap::Asker;
 
 fn rule(text: &str) -> AddressRule {
@@ -241,10 +241,8 @@ impl Pair {
         let server = context
             .socket(SocketType::Pull)
             .set(options::HANDSHAKE_IVL, Duration::from_millis(500))
-            .secure(CurveServer::new(&certificate, &domain))
-            .open()
-            .unwrap();
-        let at = server.bind(&endpoint("tcp")).unwrap();
+            .secure(CurveServer::new(&certificate, &domain));
+        let (server, at) = serve(server);
         Self {
             context,
             server,

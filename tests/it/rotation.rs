@@ -14,7 +14,7 @@ use ironhouse::security::{
 use ironhouse::socket::{Context, EventKind, Monitor, Socket, SocketType, options};
 use ironhouse::{Error, Result};
 
-use crate::common::{SOON, endpoint, secured, within};
+use crate::common::{SOON, endpoint, secured, serve, within};
 
 const TICK: Duration = Duration::from_millis(20);
 
@@ -124,10 +124,8 @@ fn both_sides_change_their_keys_under_traffic_and_no_message_is_lost() {
         let router = context
             .socket(SocketType::Router)
             .set(options::RCV_TIMEO, Some(TICK))
-            .secure(CurveServer::new(&old, &domain))
-            .open()
-            .unwrap();
-        let first = router.bind(&endpoint("tcp")).unwrap();
+            .secure(CurveServer::new(&old, &domain));
+        let (router, first) = serve(router);
         let server = Echo::start(router);
 
         let mut certificates: Vec<_> = (0..3).map(|_| certificate()).collect();

@@ -13,7 +13,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, Monitor, options};
 use ironhouse::{Context, Error, SocketType};
 
-use crate::common::{SOON, alone, endpoint, folder, replace_private, secured, wait, within};
+use crate::common::{SOON, alone, folder, replace_private, secured, serve, wait, within};
 
 fn key(n: u8) -> PublicKey {
     PublicKey::from_bytes([n; 32])
@@ -190,10 +190,8 @@ fn a_lack_of_descriptors_puts_nobody_out() {
                 let server = context
                     .socket(SocketType::Pull)
                     .set(options::RCV_TIMEO, Some(SOON))
-                    .secure(CurveServer::new(&certificate, &domain))
-                    .open()
-                    .unwrap();
-                let endpoint = server.bind(&endpoint("tcp")).unwrap();
+                    .secure(CurveServer::new(&certificate, &domain));
+                let (server, endpoint) = serve(server);
                 let socket = context
                     .socket(SocketType::Push)
                     .secure(CurveClient::new(&client, *certificate.public_key()))

@@ -15,7 +15,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor, options};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, endpoint, folder, within};
+use crate::common::{SOON, folder, serve, within};
 
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
@@ -64,10 +64,8 @@ impl Place {
         let server = context
             .socket(SocketType::Pull)
             .set(options::RCV_TIMEO, Some(SOON))
-            .secure(CurveServer::new(&own, &domain))
-            .open()
-            .unwrap();
-        let endpoint = server.bind(&endpoint("tcp")).unwrap();
+            .secure(CurveServer::new(&own, &domain));
+        let (server, endpoint) = serve(server);
         Self {
             anna,
             ben,

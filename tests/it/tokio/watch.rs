@@ -140,50 +140,32 @@ fn a_connection_that_fails_says_why() {
     });
 }
 
-/// Clients of a ROUTER, behind which a DEALER passes on to a worker.
-struct Broker {
-    frontend: AsyncSocket,
-    backend: AsyncSocket,
-    client: AsyncSocket,
-    worker: AsyncSocket,
-    capture: AsyncSocket,
-    captured: AsyncSocket,
-}
-
-impl Broker {
-    fn new(context: &Context) -> Self {
-        let joined = |binds, connects| {
-            super::awaited(super::joined(
-                roomy(context, binds),
-                roomy(context, connects),
-                "tcp",
-            ))
-        };
-        let (frontend, client) = joined(SocketType::Router, SocketType::Dealer);
-        let (backend, worker) = joined(SocketType::Dealer, SocketType::Router);
-        let (capture, captured) = joined(SocketType::Push, SocketType::Pull);
-        Self {
-            frontend,
-            backend,
-            client,
-            worker,
-            capture,
-            captured,
-        }
-    }
+/// A ROUTER and its client, a DEALER and its worker, to be joined by a proxy; and what is to capture, with who receives that.
+fn broker(context: &Context) -> [AsyncSocket; 6] {
+    let joined = |binds, connects| {
+        super::awaited(super::joined(
+            roomy(context, binds),
+            roomy(context, connects),
+            "tcp",
+        ))
+    };
+    let (frontend, client) = joined(SocketType::Router, SocketType::Dealer);
+    let (backend, worker) = joined(SocketType::Dealer, SocketType::Router);
+    let (capture, captured) = joined(SocketType::Push, SocketType::Pull);
+    [frontend, client, backend, worker, capture, captured]
 }
 
 #[test]
 fn a_proxy_passes_messages_both_ways_and_a_copy_of_each() {
     on_each(|context| async move {
-        let Broker {
+        let [
             mut frontend,
-            mut backend,
             mut client,
+            mut backend,
             mut worker,
             mut capture,
             mut captured,
-        } = Broker::new(&context);
+        ] = broker(&context);
         let proxy =
             tokio::spawn(async move { frontend.proxy(&mut backend, Some(&mut capture)).await });
         let echo = tokio::spawn(async move {
@@ -210,13 +192,7 @@ fn a_proxy_passes_messages_both_ways_and_a_copy_of_each() {
 #[test]
 fn a_proxy_that_is_stopped_and_started_loses_nothing() {
     on_each(|context| async move {
-        let Broker {
-            mut frontend,
-            mut backend,
-            mut client,
-            mut worker,
-            ..
-        } = Broker::new(&context);
+        let [mut frontend, mut client, mut backend, mut worker, ..] = broker(&context);
         let proxy = tokio::spawn(async move {
             loop {
                 let stop = async {
