@@ -35,6 +35,15 @@ fn on_each<F: Future<Output = ()> + Send + 'static>(body: impl Fn(Context) -> F)
     }
 }
 
+/// Runs `body` on a runtime of one thread.
+#[track_caller]
+fn on_one_thread<F: Future<Output = ()>>(body: impl FnOnce(Context) -> F + Send + 'static) {
+    let [runtime, _] = runtimes();
+    within(SOON, move || {
+        runtime.block_on(body(Context::new().unwrap()))
+    });
+}
+
 /// With room for as many messages as the test sends.
 fn roomy(context: &Context, kind: SocketType) -> SocketBuilder {
     context

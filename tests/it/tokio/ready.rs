@@ -11,7 +11,7 @@ use ironhouse::Message;
 use ironhouse::socket::{AsyncSocket, Context, SocketType, options};
 use tokio::sync::mpsc;
 
-use super::{awaited, joined, narrow, number, on_each, pair, roomy};
+use super::{awaited, joined, narrow, number, on_each, on_one_thread, pair, roomy};
 
 const QUESTIONS: u32 = 300;
 
@@ -103,47 +103,43 @@ fn a_task_that_waits_on_more_sockets_than_its_budget_is_not_woken_for_that() {
 #[test]
 fn a_busy_socket_lets_other_tasks_run() {
     // On one thread, where nobody else could run them.
-    let runtime = super::runtimes().into_iter().next().unwrap();
-    crate::common::within(crate::common::SOON, move || {
-        runtime.block_on(async {
-            let context = Context::new().unwrap();
-            let (mut pull, mut push) = awaited(joined(
-                roomy(&context, SocketType::Pull),
-                roomy(&context, SocketType::Push),
-                "inproc",
-            ));
-            let runs = Arc::new(AtomicU32::new(0));
-            let stop = Arc::new(AtomicBool::new(false));
-            let other = tokio::spawn({
-                let (runs, stop) = (runs.clone(), stop.clone());
-                async move {
-                    while !stop.load(Ordering::Relaxed) {
-                        runs.fetch_add(1, Ordering::Relaxed);
-                        tokio::task::yield_now().await;
-                    }
+    on_one_thread(|context| async move {
+        let (mut pull, mut push) = awaited(joined(
+            roomy(&context, SocketType::Pull),
+            roomy(&context, SocketType::Push),
+            "inproc",
+        ));
+        let runs = Arc::new(AtomicU32::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let other = tokio::spawn({
+            let (runs, stop) = (runs.clone(), stop.clone());
+            async move {
+                while !stop.load(Ordering::Relaxed) {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
                 }
-            });
-            let busy = tokio::spawn(async move {
-                let ran = || runs.load(Ordering::Relaxed);
-                // There is always room, and then always a message.
-                for n in 0..10_000u32 {
-                    push.send(&n.to_ne_bytes()).await.unwrap();
-                }
-                let sent = ran();
-                for n in 0..10_000 {
-                    assert_eq!(number(&pull.recv().await.unwrap()), n);
-                }
-                let received = ran();
-                for _ in 0..10_000 {
-                    push.feed(vec![Message::new()]).await.unwrap();
-                }
-                let fed = ran();
-                assert!(sent > 10 && received - sent > 10 && fed - received > 10);
-            });
-            busy.await.unwrap();
-            stop.store(true, Ordering::Relaxed);
-            other.await.unwrap();
+            }
         });
+        let busy = tokio::spawn(async move {
+            let ran = || runs.load(Ordering::Relaxed);
+            // There is always room, and then always a message.
+            for n in 0..10_000u32 {
+                push.send(&n.to_ne_bytes()).await.unwrap();
+            }
+            let sent = ran();
+            for n in 0..10_000 {
+                assert_eq!(number(&pull.recv().await.unwrap()), n);
+            }
+            let received = ran();
+            for _ in 0..10_000 {
+                push.feed(vec![Message::new()]).await.unwrap();
+            }
+            let fed = ran();
+            assert!(sent > 10 && received - sent > 10 && fed - received > 10);
+        });
+        busy.await.unwrap();
+        stop.store(true, Ordering::Relaxed);
+        other.await.unwrap();
     });
 }
 
@@ -221,51 +217,47 @@ fn halves_in_two_tasks_do_not_lose_each_others_wake_ups() {
 #[test]
 fn who_waits_is_woken_though_another_use_of_the_socket_took_note_of_the_message() {
     // One thread: the runtime itself cannot tell of the message before the other use has.
-    let runtime = super::runtimes().into_iter().next().unwrap();
-    crate::common::within(crate::common::SOON, move || {
-        runtime.block_on(async {
-            let context = Context::new().unwrap();
-            for round in 0..3 {
-                let (mut other, socket) =
-                    pair(&context, "inproc", (SocketType::Dealer, SocketType::Dealer));
-                let socket = Arc::new(std::sync::Mutex::new(socket));
-                let (waits, mut waiting) = mpsc::channel(1);
-                let receiver = tokio::spawn({
-                    let socket = socket.clone();
-                    poll_fn(move |cx: &mut TaskContext<'_>| {
-                        let polled = Pin::new(&mut *socket.lock().unwrap()).poll_next(cx);
-                        let _ = waits.try_send(());
-                        polled
-                    })
+    on_one_thread(|context| async move {
+        for round in 0..3 {
+            let (mut other, socket) =
+                pair(&context, "inproc", (SocketType::Dealer, SocketType::Dealer));
+            let socket = Arc::new(std::sync::Mutex::new(socket));
+            let (waits, mut waiting) = mpsc::channel(1);
+            let receiver = tokio::spawn({
+                let socket = socket.clone();
+                poll_fn(move |cx: &mut TaskContext<'_>| {
+                    let polled = Pin::new(&mut *socket.lock().unwrap()).poll_next(cx);
+                    let _ = waits.try_send(());
+                    polled
+                })
+            });
+            waiting.recv().await.unwrap();
+            // Without an await in between: the message comes, and a send, a look at the options or a failed send sees it first.
+            other.with_socket(|other| other.send("message")).unwrap();
+            let seen = |socket: &AsyncSocket| {
+                socket.with_socket(|socket| {
+                    let events = socket.get(options::EVENTS).unwrap();
+                    assert_eq!(events & 1, 1);
                 });
-                waiting.recv().await.unwrap();
-                // Without an await in between: the message comes, and a send, a look at the options or a failed send sees it first.
-                other.with_socket(|other| other.send("message")).unwrap();
-                let seen = |socket: &AsyncSocket| {
-                    socket.with_socket(|socket| {
-                        let events = socket.get(options::EVENTS).unwrap();
-                        assert_eq!(events & 1, 1);
-                    });
-                };
-                match round {
-                    0 => seen(&socket.lock().unwrap()),
-                    _ => {
-                        let mut socket = socket.lock().unwrap();
-                        let mut cx = TaskContext::from_waker(std::task::Waker::noop());
-                        // The sink looks, because of the alarm of libzmq's own clock or not: either way the receiver must hear of it.
-                        for _ in 0..10 {
-                            let sink = Pin::new(&mut *socket);
-                            assert!(futures_util::Sink::poll_ready(sink, &mut cx).is_ready());
-                            let sink = Pin::new(&mut *socket);
-                            let message = vec![Message::from("x")];
-                            futures_util::Sink::start_send(sink, message).unwrap();
-                        }
+            };
+            match round {
+                0 => seen(&socket.lock().unwrap()),
+                _ => {
+                    let mut socket = socket.lock().unwrap();
+                    let mut cx = TaskContext::from_waker(std::task::Waker::noop());
+                    // The sink looks, because of the alarm of libzmq's own clock or not: either way the receiver must hear of it.
+                    for _ in 0..10 {
+                        let sink = Pin::new(&mut *socket);
+                        assert!(futures_util::Sink::poll_ready(sink, &mut cx).is_ready());
+                        let sink = Pin::new(&mut *socket);
+                        let message = vec![Message::from("x")];
+                        futures_util::Sink::start_send(sink, message).unwrap();
                     }
                 }
-                let message = receiver.await.unwrap().unwrap().unwrap();
-                assert_eq!(message[0], "message");
-                drop(other.recv());
             }
-        });
+            let message = receiver.await.unwrap().unwrap().unwrap();
+            assert_eq!(message[0], "message");
+            drop(other.recv());
+        }
     });
 }
