@@ -15,7 +15,7 @@ use ironhouse::security::{
 use ironhouse::socket::{EventKind, HandshakeProblem, Monitor};
 use ironhouse::{Context, Error, Socket, SocketType};
 
-use crate::common::{SOON, folder, rounds, secured, within};
+use crate::common::{SOON, folder, rounds, secured, wait, within};
 use crate::zap::Asker;
 
 /// An authenticator whose callback leaves the decision to the test.
@@ -411,6 +411,11 @@ fn a_directory_that_changes_a_thousand_times_a_second_disturbs_nobody_and_ends_a
             }
         };
         let (held, events) = client(enter(&friend));
+        // Until the server knows whose it is, it may be closed in the place of a newcomer's.
+        wait(|| {
+            let peers = authenticator.peers();
+            peers.iter().any(|peer| peer.identity().is_some())
+        });
         let others: Vec<_> = (0..20)
             .map(|n| {
                 let key = *SecretCertificate::generate().unwrap().public_key();
