@@ -26,6 +26,9 @@ use crate::socket::Context;
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) const THREADS: usize = 32;
 
+/// No deadline is longer, whatever is asked for: libzmq's own time for a handshake ends before that.
+const LONGEST_DEADLINE: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// Decides, for all secured sockets of a context, who may connect: a ZAP handler on a thread of its own.
 ///
 /// A handle: the thread ends when it, its [`Domain`]s and all sockets secured with them are dropped. Where a domain has no policy and
@@ -275,7 +278,7 @@ impl AuthenticatorBuilder {
     /// How long a decision may take before the peer is told to try again; 10 s unless set. Keep it below the servers'
     /// [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL), after which libzmq gives up by itself.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.settings.deadline = deadline;
+        self.settings.deadline = deadline.min(LONGEST_DEADLINE);
         self
     }
 

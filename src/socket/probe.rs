@@ -23,7 +23,7 @@ use crate::ffi::os;
 use wire::{Heard, Line};
 pub(crate) use wire::{Target, tcp_address};
 
-/// Probes at a time. One ends in time, but may leave its thread waiting for the system to resolve a name.
+/// Probes at a time. One ends in time, but may leave its thread waiting for the system: to resolve a name, or to have an ipc server accept.
 const MAX_RUNNING: usize = 32;
 
 /// No probe takes longer, whatever its limit: so the clock cannot overflow.
@@ -390,7 +390,7 @@ impl Question {
         let _ = line.send(&Greeting::rest(self.role.mechanism, as_server));
         if !self.listen.is_zero() {
             let deadline = line.deadline;
-            line.deadline = deadline.min(Instant::now() + self.listen);
+            line.deadline = deadline.min(Instant::now() + self.listen.min(LONGEST));
             match line.hear_command() {
                 Heard::More if greeting::command_name(line.command()) == Some(b"HELLO") => {
                     return Answer::Client;
@@ -438,6 +438,32 @@ mod tests {
         let found = asked.poll(Duration::ZERO);
         drop(tell);
         found
+    }
+
+    #[test]
+    fn a_peer_may_be_listened_to_for_any_time() {
+        use std::io::Write;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        let peer = std::thread::spawn(move || {
+            let greeting = [&OPENING[..], &Greeting::rest("CURVE", false)].concat();
+            let mut stream = listener.accept().unwrap().0;
+            stream.write_all(&greeting).unwrap();
+        });
+        let role = Role {
+            mechanism: "CURVE",
+            as_server: true,
+        };
+        let question = Question {
+            listen: Duration::MAX,
+            ..Question::new(&endpoint, role, None).unwrap()
+        };
+        let found = question.ask_now(Duration::MAX);
+        assert!(
+            matches!(&found, Finding::Greeted(_, Answer::Unclear)),
+            "{found:?}"
+        );
+        peer.join().unwrap();
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ironhouse::security::{
     AddressRule, AuditEvent, Authenticator, CertificateStore, CurvePolicy, PasswordFile, Policy,
-    Reason, Refusal, SecretCertificate, StatusCode, ZapMechanism, ZapProblem,
+    Reason, Refusal, SecretCertificate, StatusCode, Verdict, ZapMechanism, ZapProblem,
 };
 use ironhouse::{Context, Error, Message, Socket, SocketType};
 
@@ -281,6 +281,22 @@ fn a_refusal_may_be_for_now_only() {
             events.next_decision(SOON).unwrap().status,
             StatusCode::TemporaryError
         );
+    });
+}
+
+#[test]
+fn a_decision_may_take_any_time() {
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::builder(&context)
+            .deadline(std::time::Duration::MAX)
+            .start()
+            .unwrap();
+        let callback = CurvePolicy::callback(|_| Verdict::admit());
+        let policy = Policy::new().curve(callback);
+        let _domain = authenticator.domain("d", policy).unwrap();
+        let asker = Asker::new(&context);
+        assert_eq!(asker.ask("d", "127.0.0.1", "CURVE", &[&[7; 32]]), "200");
     });
 }
 
