@@ -16,6 +16,9 @@ pub(super) const LIMIT: usize = 65_536;
 /// A connection that was reported longer than this after an admission is not the one that it was for.
 pub(super) const LAG: Duration = Duration::from_secs(2);
 
+/// Moments of admissions that are kept though nobody was heard of since: some seconds' worth.
+const MANY: usize = 64;
+
 /// One admission.
 pub(super) struct Admission {
     /// Greater than those of all admissions before it.
@@ -88,6 +91,10 @@ impl Arrivals {
         }
         waiting.push(Arc::new(admission));
         self.count += 1;
+        // As a rule `settle` does: but none may connect to the sockets that we watch, while others let many in.
+        if self.unheard.len() > MANY {
+            self.forget_unheard();
+        }
         match self.unheard.back_mut() {
             Some((since, count)) if since.elapsed() < LAG / 16 => *count += 1,
             _ => self.unheard.push_back((Instant::now(), 1)),
@@ -119,6 +126,9 @@ impl Arrivals {
             let before = waiting.len();
             waiting.retain(|other| !Arc::ptr_eq(other, admission));
             self.count -= before - waiting.len();
+            if waiting.is_empty() {
+                self.waiting.remove(&admission.address);
+            }
         }
     }
 
@@ -142,15 +152,19 @@ impl Arrivals {
     /// A connection is reported now; `last` is the number of the last admission. Up to which admissions were of others, reported
     /// before it: a socket reports that a handshake succeeded after the connection, so once all are heard of, all are known.
     pub(super) fn settle(&mut self, last: u64) -> u64 {
-        // Who has not been heard of for long never will be, as its connection broke.
-        let old = |(since, _): &(Instant, u64)| since.elapsed() >= LAG + LAG / 16;
-        while self.unheard.front().is_some_and(old) {
-            self.unheard.pop_front();
-        }
+        self.forget_unheard();
         if self.unheard.is_empty() {
             self.settled = last;
         }
         self.settled
+    }
+
+    /// Who has not been heard of for long never will be, as its connection broke.
+    fn forget_unheard(&mut self) {
+        let old = |(since, _): &(Instant, u64)| since.elapsed() >= LAG + LAG / 16;
+        while self.unheard.front().is_some_and(old) {
+            self.unheard.pop_front();
+        }
     }
 }
 
@@ -183,4 +197,44 @@ impl Admission {
 /// Where a connection is of which the system does not tell it.
 pub(super) fn unknown() -> PeerAddress {
     PeerAddress::Unknown("".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(number: u64) -> Admission {
+        Admission {
+            number,
+            domain: "d".into(),
+            identity: PeerIdentity::Anonymous,
+            address: PeerAddress::parse(&format!("192.0.2.{number}")),
+            proof: None,
+            time: Instant::now(),
+            revoked: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_an_address_whose_admissions_were_taken() {
+        let mut arrivals = Arrivals::default();
+        for number in 1..=10 {
+            arrivals.add(admission(number), |_| None);
+        }
+        for number in 1..=10 {
+            let one = arrivals.at(&admission(number).address)[0].clone();
+            arrivals.take(&one);
+        }
+        assert_eq!((arrivals.len(), arrivals.waiting.len()), (0, 0));
+    }
+
+    #[test]
+    fn those_not_heard_of_do_not_pile_up_where_nobody_connects() {
+        let mut arrivals = Arrivals::default();
+        let long_ago = Instant::now().checked_sub(2 * LAG).unwrap();
+        arrivals.unheard.extend([(long_ago, 1); MANY + 1]);
+        arrivals.add(admission(1), |_| None);
+        assert_eq!(arrivals.unheard.len(), 1);
+    }
 }

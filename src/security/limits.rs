@@ -119,7 +119,7 @@ impl Limits {
     /// libzmq does not say whose handshake succeeded, so half-open are the connections from an address less the admissions there that may be
     /// of any of these. The count is exact while no admitted peer comes from that address, or one at a time; else it may be too low for some
     /// seconds, never too high. Among connections of which some may be admitted, none is closed but one whose peer has sent less than any
-    /// handshake takes (the kernel tells that on Linux, over TCP); without such a one, the new one. Where more than 4096 admissions of a domain
+    /// handshake takes (the kernel tells that on Linux, over TCP); without such a one, the new one. Where more than 65,536 admissions of a domain
     /// could not be told apart, this limit rests for its sockets until they can be.
     pub fn half_open(mut self, most: impl Into<Option<usize>>) -> Self {
         self.half_open = most.into();
