@@ -267,13 +267,25 @@ impl Frames {
         (mechanism == b"CURVE").then_some((domain, key))
     }
 
-    /// Wipes the credentials where they may be a password; the list, for another request.
+    /// The list, wiped, for another request.
     pub(crate) fn wipe(mut self) -> FrameList {
+        self.wipe_credentials();
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Wipes the credentials where they may be a password.
+    fn wipe_credentials(&mut self) {
         let mechanism = self.frames.from(self.envelope + 5).next();
         if mechanism != Some(b"CURVE") {
             self.frames.wipe(self.envelope + 6);
         }
-        self.frames
+    }
+}
+
+/// One that is never answered, as when the thread ends, leaves no password behind either.
+impl Drop for Frames {
+    fn drop(&mut self) {
+        self.wipe_credentials();
     }
 }
 

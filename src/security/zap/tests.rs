@@ -62,3 +62,27 @@ proptest! {
         prop_assert_eq!(read, credentials);
     }
 }
+
+#[test]
+fn a_password_is_wiped_and_a_key_is_not() {
+    let asked = |mechanism: &[u8], credentials: &[&[u8]]| {
+        let head: &[&[u8]] = &[b"id", b"", b"1.0", b"1", b"d", b"::1", b"", mechanism];
+        let list = FrameList::of(&[head, credentials].concat()).unwrap();
+        let mut frames = Frames::new(list, Instant::now()).unwrap();
+        frames.wipe_credentials();
+        frames
+    };
+    let plain = asked(b"PLAIN", &[b"ada", b"open sesame"]);
+    assert!(matches!(
+        plain.request().unwrap().credential,
+        Credential::Plain {
+            name: &[0, 0, 0],
+            password: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        }
+    ));
+    let curve = asked(b"CURVE", &[&[7; 32]]);
+    assert!(matches!(
+        curve.request().unwrap().credential,
+        Credential::Curve(key) if *key.as_bytes() == [7; 32]
+    ));
+}
