@@ -14,6 +14,7 @@ use ironhouse::security::{
 use ironhouse::{Context, Error};
 
 use crate::common::{SOON, folder, within, write_private};
+use crate::zap::Asker;
 
 /// A configuration in a folder of its own.
 struct House {
@@ -324,6 +325,24 @@ fn audit_file_is_written_and_another_one_takes_over() {
         house.house.reload().unwrap();
         assert!(house.house.authenticator().health().files.is_empty());
         assert_eq!(fs::read_to_string(at("log/two")).unwrap(), before);
+    });
+}
+
+#[test]
+fn audit_file_is_whole_once_the_last_domain_is_dropped() {
+    within(SOON, || {
+        for _ in 0..20 {
+            let house = House::new(&format!("[audit]\nfile = \"log\"\n{OPEN}"));
+            let domain = house.house.domain("a").unwrap();
+            let asker = Asker::new(&house._context);
+            drop(house.house);
+            for _ in 0..100 {
+                asker.ask("none", "127.0.0.1", "NULL", &[]);
+            }
+            drop(domain);
+            let lines = fs::read_to_string(house.folder.path().join("log")).unwrap();
+            assert_eq!(lines.lines().count(), 100);
+        }
     });
 }
 

@@ -36,7 +36,7 @@ pub(super) struct State {
     /// The domains that the file has or had.
     domains: BTreeSet<Arc<str>>,
     named: Opened,
-    /// The text that was read last, good or bad.
+    /// The text that is in force.
     digest: Option<[u8; 32]>,
     /// The state of the file when it was, if a change since would show.
     seen: Option<Stamp>,
@@ -446,21 +446,27 @@ impl Opened {
 pub(super) struct Following {
     stop: Option<Sender<()>>,
     thread: Option<os::Thread>,
+    /// Not the thread's own alone: dropped there, it would wait for nobody to write the last audit events.
+    _state: Arc<Mutex<State>>,
 }
 
 impl Following {
     pub(super) fn start(state: Arc<Mutex<State>>) -> Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
-        let thread = os::spawn("ironhouse-conf", move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                // A panic is our own fault. It must not end the following.
-                let _ = catch_unwind(AssertUnwindSafe(|| state.look(Instant::now())));
+        let thread = os::spawn("ironhouse-conf", {
+            let state = state.clone();
+            move || {
+                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    // A panic is our own fault. It must not end the following.
+                    let _ = catch_unwind(AssertUnwindSafe(|| state.look(Instant::now())));
+                }
             }
         })?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+            _state: state,
         })
     }
 }
