@@ -9,12 +9,16 @@ use crate::ffi::os;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Jobs that wait though their time may be over: each time their number has doubled from here on, those whose is are looked for.
+const MANY: usize = 1024;
+
 /// Threads that run jobs, started as they are needed. Addresses take turns, so that none delays the others. Dropping the pool drops the jobs that wait, and waits for those that run.
 pub(crate) struct Workers {
     pool: Arc<Pool>,
     /// Most threads, and so most callbacks at a time.
     threads: usize,
-    /// How long a stuck job may hold up the end of the pool; then it is left to itself, with all it owns.
+    /// How long a job may wait, and then is not run; and how long a stuck one may hold up the end of the pool: then it is left to itself, with
+    /// all it owns.
     patience: Duration,
 }
 
@@ -26,7 +30,7 @@ struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// By the address that jobs are done for. Together they are bounded by who submits.
+    /// By the address that jobs are done for. Who submits bounds those whose time is not over.
     queues: HashMap<Option<Block>, Queue>,
     /// Whose turn it is next: those with a job that may run now, each once.
     turns: VecDeque<Option<Block>>,
@@ -41,7 +45,8 @@ struct State {
 /// The jobs of one address.
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
+    /// Each with the end of its time, in that order.
+    jobs: VecDeque<(Instant, Job)>,
     running: usize,
 }
 
@@ -75,8 +80,11 @@ impl Workers {
                 return Err(job);
             }
         }
-        state.push(job, from);
+        let late = state.push(job, Instant::now() + self.patience, from);
         self.pool.work.notify_one();
+        // What a callback owns is dropped without the lock.
+        drop(state);
+        drop(late);
         Ok(())
     }
 }
@@ -89,9 +97,13 @@ impl Pool {
     fn run(&self) {
         let mut state = self.state();
         while !state.closed {
-            if let Some((job, from)) = state.pop() {
+            if let Some(((due, job), from)) = state.pop() {
                 drop(state);
-                job();
+                if Instant::now() < due {
+                    job();
+                } else {
+                    drop(job); // its peer was told to try again
+                }
                 state = self.state();
                 state.ended(from);
             } else {
@@ -109,17 +121,34 @@ impl Pool {
 }
 
 impl State {
-    fn push(&mut self, job: Job, from: Option<Block>) {
+    /// Has a job wait until `due`; those that have waited too long, where there are many. They leave when their turn comes: but it never does
+    /// where all threads are stuck.
+    fn push(&mut self, job: Job, due: Instant, from: Option<Block>) -> Vec<(Instant, Job)> {
+        let mut late = Vec::new();
+        if self.waiting >= MANY && self.waiting.is_power_of_two() {
+            let now = Instant::now();
+            for queue in self.queues.values_mut() {
+                let count = queue.jobs.partition_point(|(due, _)| *due <= now);
+                late.extend(queue.jobs.drain(..count));
+            }
+            self.waiting -= late.len();
+            self.queues
+                .retain(|_, queue| queue.running > 0 || !queue.jobs.is_empty());
+            let queues = &self.queues;
+            self.turns
+                .retain(|from| queues.get(from).is_some_and(|it| !it.jobs.is_empty()));
+        }
         let share = self.share;
         let queue = self.queues.entry(from).or_default();
-        queue.jobs.push_back(job);
+        queue.jobs.push_back((due, job));
         self.waiting += 1;
         if queue.jobs.len() == 1 && queue.running < share {
             self.turns.push_back(from);
         }
+        late
     }
 
-    fn pop(&mut self) -> Option<(Job, Option<Block>)> {
+    fn pop(&mut self) -> Option<((Instant, Job), Option<Block>)> {
         let from = self.turns.pop_front()?;
         let queue = self.queues.get_mut(&from)?;
         let job = queue.jobs.pop_front()?;
@@ -227,6 +256,39 @@ mod tests {
 
     fn from(text: &str) -> Option<Block> {
         Limits::off().blocks.of(&PeerAddress::parse(text))
+    }
+
+    #[test]
+    fn a_job_whose_time_is_over_is_not_run() {
+        let workers = Workers::new(THREADS, THREADS, Duration::ZERO);
+        let (tx, rx) = mpsc::channel();
+        let job = Box::new(move || tx.send(()).unwrap());
+        assert!(workers.submit(job, None).is_ok());
+        assert_eq!(rx.recv(), Err(mpsc::RecvError));
+    }
+
+    #[test]
+    fn jobs_whose_time_is_over_do_not_pile_up_behind_those_that_are_stuck() {
+        let mut state = State {
+            share: 1,
+            ..State::default()
+        };
+        let job = || Box::new(|| ());
+        let now = Instant::now();
+        let later = now + Duration::from_secs(3600);
+        state.push(job(), later, from("192.0.2.1"));
+        assert!(state.pop().is_some()); // and never ends
+        for n in 0..100 * MANY {
+            let at = from(&format!("2001:db8:0:{:x}::1", n % 5000));
+            state.push(job(), now, at);
+        }
+        state.push(job(), later, from("192.0.2.1"));
+        assert!(state.waiting <= MANY && state.queues.len() <= MANY + 1);
+        // The others still have their turns, each once.
+        let mut had = std::iter::from_fn(|| state.pop());
+        assert!(had.all(|(_, at)| at != from("192.0.2.1")));
+        state.ended(from("192.0.2.1"));
+        assert_eq!(state.pop().unwrap().1, from("192.0.2.1"));
     }
 
     #[test]

@@ -352,11 +352,7 @@ impl Zap {
             Err(frames) => return self.answer(frames, Outcome::fault(Reason::Overloaded)),
         };
         let shared = Arc::downgrade(&self.shared);
-        let due = Instant::now() + self.shared.settings.deadline;
         let job = move || {
-            if Instant::now() > due {
-                return; // the peer was told to try again
-            }
             let sink = move |outcome| {
                 if let Some(shared) = shared.upgrade() {
                     shared.post(Note::Decided(id, outcome));
