@@ -170,7 +170,7 @@ pub enum Reason {
     Late,
     /// Too many decisions are waiting; the peer may try again.
     Overloaded,
-    /// The certificate store ended before it could say whether it is current; the peer may try again.
+    /// The certificate store ended before it could say whether it is current, or too many wait for it to; the peer may try again.
     StoreNotCurrent,
 }
 
@@ -200,7 +200,7 @@ impl fmt::Display for Reason {
             }
             Reason::Late => "no decision was made in time",
             Reason::Overloaded => "too many decisions are waiting",
-            Reason::StoreNotCurrent => "the certificate store ended",
+            Reason::StoreNotCurrent => "the certificate store ended, or too many wait for it",
         })
     }
 }

@@ -385,7 +385,7 @@ impl CertificateStore {
     /// directory, by other machines on a shared file system.
     ///
     /// # Errors
-    /// [`Error::Again`]: not within `timeout`, or called in a callback of the store's own thread.
+    /// [`Error::Again`]: not within `timeout`, too many wait already, or called in a callback of the store's own thread.
     #[doc(alias = "zcertstore_load")]
     pub fn sync(&self, timeout: Duration) -> Result<()> {
         let Some(directory) = &self.files else {
@@ -412,7 +412,7 @@ impl CertificateStore {
     }
 
     /// Calls back, from the store's thread, once all file events queued before the call are applied: with false if the store goes away
-    /// before. Any number of calls share one round. A store in memory calls back at once.
+    /// before, or too many wait. Any number of calls share one round. A store in memory calls back at once.
     pub(crate) fn when_current(&self, answer: Box<dyn FnOnce(bool) + Send>) {
         match &self.files {
             Some(directory) => directory.ask(Request::new(false, answer)),

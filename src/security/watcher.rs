@@ -1,4 +1,5 @@
-//! The thread that keeps a directory store current: change by change from file events, and as a whole now and then.
+//! The thread that keeps a store current, or tells whoever reads another file: change by change from file events, and as a whole now and
+//! then.
 
 mod shared;
 
@@ -36,7 +37,10 @@ const RENAMING: Duration = Duration::from_millis(2);
 /// Names looked at between two looks at the queue.
 const SLICE: usize = 256;
 
-/// A directory or a key file being watched, until dropped.
+/// Questions that may wait for the thread, which may hang with its file system; others are answered that they were not seen to.
+const MAX_ASKED: usize = 65_536;
+
+/// A directory or a file being watched, until dropped.
 pub(crate) struct Watcher {
     root: PathBuf,
     shared: Arc<Shared>,
@@ -117,8 +121,12 @@ impl Watcher {
     }
 
     pub(crate) fn ask(&self, request: Request) {
-        // If the thread is gone, the message comes back and answers itself.
-        let _ = self.queue.send(Message::Ask(request));
+        // If there are too many, or the thread is gone, the request answers itself as it is dropped.
+        if self.shared.asked.fetch_add(1, Ordering::Relaxed) < MAX_ASKED {
+            let _ = self.queue.send(Message::Ask(request));
+        } else {
+            self.shared.asked.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Sends the thread a message that only the operating system or a fault of ours would.
@@ -287,7 +295,10 @@ impl<'a> State<'a> {
                     self.shared.lost.store(false, Ordering::Relaxed);
                     batch.lost = true;
                 }
-                Message::Ask(request) => self.later.push(request),
+                Message::Ask(request) => {
+                    self.shared.asked.fetch_sub(1, Ordering::Relaxed);
+                    self.later.push(request);
+                }
                 Message::Trust => batch.trust = true,
                 Message::Stop => {
                     batch.stop = true;

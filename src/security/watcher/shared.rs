@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     /// Events in the queue.
     pub(crate) queued: AtomicUsize,
+    /// Questions in the queue.
+    pub(super) asked: AtomicUsize,
     /// Events were dropped, and nobody has seen to it.
     pub(crate) lost: AtomicBool,
     /// Keeps the event source from reading, while it is locked.
@@ -58,6 +60,7 @@ impl Shared {
             polling: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             #[cfg(test)]
             hold: Mutex::default(),
@@ -147,7 +150,8 @@ pub(crate) enum Message {
     Inject(fn(&mut Tree)),
 }
 
-/// Somebody waits for the changes made so far. Answered in any case: true once they are in force, false if the thread ends first.
+/// Somebody waits for the changes made so far. Answered in any case: true once they are in force, false if the thread
+/// ends first, or too many wait.
 pub(crate) struct Request {
     answer: Option<Box<dyn FnOnce(bool) + Send>>,
     /// Compare symbolic links with the disk too, for changes further away than events reach.

@@ -1,6 +1,7 @@
 //! Changes at random, lost events and faults of ours: a store ends as a fresh load.
 
 use std::os::unix::fs::symlink;
+use std::sync::Mutex;
 
 use super::keyfile::{key_file, lines};
 use super::*;
@@ -164,4 +165,30 @@ fn fault_of_ours_falls_back_to_polling_and_a_second_one_admits_nobody() {
     place.inject(Message::Inject(|_| panic!("as intended")));
     assert!(matches!(place.store.sync(DEADLINE), Err(Error::Again)));
     place.has([]);
+}
+
+#[test]
+fn questions_do_not_pile_up_while_the_file_system_hangs() {
+    static HUNG: Mutex<()> = Mutex::new(());
+    const ASKED: usize = 100_000;
+    let place = Place::open(false, create);
+    let (no, yes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let hung = HUNG.lock().unwrap();
+    place.inject(Message::Inject(|_| drop(HUNG.lock())));
+    for _ in 0..ASKED {
+        let [no, yes] = [Arc::clone(&no), Arc::clone(&yes)];
+        place.store.when_current(Box::new(move |current| {
+            let answered = if current { yes } else { no };
+            answered.fetch_add(1, Ordering::Relaxed);
+        }));
+    }
+    let refused = no.load(Ordering::Relaxed);
+    assert!((1..ASKED).contains(&refused), "{refused}");
+    drop(hung);
+    let start = Instant::now();
+    while yes.load(Ordering::Relaxed) < ASKED - refused {
+        assert!(start.elapsed() < DEADLINE);
+        std::thread::yield_now();
+    }
+    place.store.sync(DEADLINE).unwrap();
 }
