@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
-pub(crate) use problem::Fault;
+pub(crate) use problem::{Fault, Faults, MAX_FAULTS};
 pub use problem::{FileKind, FileProblem};
 
 use crate::error::{Error, Result};

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::bulk;
 use super::certificate::{Certificate, Draft, can_be_sent};
-use super::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem, Stamp};
+use super::file::{self, Access, CERTIFICATE_LIMIT, Fault, Faults, FileProblem, MAX_FAULTS, Stamp};
 use super::generation::{Builder, KeyMap};
 use super::keys::PublicKey;
 use super::trust::Vet;
@@ -31,8 +31,6 @@ const LINE: u64 = 100;
 /// Bytes read at once, and those that one thread takes at once, roughly.
 const BLOCK: usize = 4 << 20;
 const PIECE: usize = 64 << 10;
-/// Bad lines reported one by one.
-const MAX_FAULTS: usize = 1000;
 
 /// What a key file holds.
 pub(crate) struct Content {
@@ -65,13 +63,13 @@ pub(crate) fn read(path: &Path, stopping: &AtomicBool, vet: Option<&Vet>) -> Res
         stamp,
         settled,
         keys: lines.keys.finish(),
-        faults: lines.faults,
+        faults: lines.faults.finish(),
     })
 }
 
 struct Lines<'a> {
     keys: Builder,
-    faults: Vec<Fault>,
+    faults: Faults,
     /// Lines done with.
     count: u32,
     stopping: &'a AtomicBool,
@@ -84,7 +82,7 @@ impl<'a> Lines<'a> {
         let lines = usize::try_from(size.min(LIMIT) / LINE).unwrap_or(0);
         Self {
             keys: Builder::with_capacity(lines),
-            faults: Vec::new(),
+            faults: Faults::new(MAX_FAULTS),
             count: 0,
             stopping,
             vet,
@@ -96,7 +94,6 @@ impl<'a> Lines<'a> {
         let mut source = source.take(limit.saturating_add(1));
         let mut block = Vec::with_capacity(BLOCK);
         let mut total = 0;
-        let mut bad = 0;
         // Within a line that is too long to be kept.
         let mut skipping = false;
         loop {
@@ -117,32 +114,19 @@ impl<'a> Lines<'a> {
                 Some(end) => end + 1,
                 None => 0,
             };
-            bad += self.take(block.get(..whole).unwrap_or_default());
+            self.take(block.get(..whole).unwrap_or_default());
             block.drain(..whole);
             if ended {
-                break;
+                return Ok(true);
             }
             if block.len() == BLOCK {
                 self.count += 1;
-                bad += self.blame(self.count, FileProblem::LongLine { limit: LINE_LIMIT });
+                let problem = FileProblem::LongLine { limit: LINE_LIMIT };
+                self.faults.push(Fault::new(Some(self.count), problem));
                 block.clear();
                 skipping = true;
             }
         }
-        if bad > self.faults.len() {
-            let lines = bad - self.faults.len();
-            self.faults
-                .push(Fault::new(None, FileProblem::More { lines }));
-        }
-        Ok(true)
-    }
-
-    /// Notes a bad line, if there are not too many already. Returns how many bad lines that is.
-    fn blame(&mut self, line: u32, problem: FileProblem) -> usize {
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(Fault::new(Some(line), problem));
-        }
-        1
     }
 
     /// Of several lines with one key, the one of the highest serial counts, or the first of these.
@@ -161,11 +145,10 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    /// Takes whole lines. Returns how many are bad.
-    fn take(&mut self, text: &[u8]) -> usize {
+    /// Takes whole lines.
+    fn take(&mut self, text: &[u8]) {
         let pieces = pieces(text);
         let (stopping, vet) = (self.stopping, self.vet);
-        let mut bad = 0;
         let threads = vet.map_or(bulk::READERS, |_| bulk::ALL_CORES);
         let parse = |pieces: &[&[u8]]| parse(pieces, vet);
         bulk::spread(&pieces, 1, threads, stopping, parse, |parsed| {
@@ -178,13 +161,12 @@ impl<'a> Lines<'a> {
                         None => Err(FileProblem::SameKey),
                     });
                     if let Err(problem) = outcome {
-                        bad += self.blame(line, problem);
+                        self.faults.push(Fault::new(Some(line), problem));
                     }
                 }
                 self.count = self.count.saturating_add(piece.count);
             }
         });
-        bad
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{
 
 use crate::error::{Error, Result};
 use crate::security::directory::Layout;
-use crate::security::file::{self, Access, Fault, FileProblem, Stamp};
+use crate::security::file::{self, Access, Fault, Faults, FileProblem, MAX_FAULTS, Stamp};
 use crate::security::generation::{Hook, Hooks};
 use crate::security::hash::Hash;
 use crate::security::keys::{PLAIN_LIMIT, Password};
@@ -272,7 +272,7 @@ impl PasswordFile {
         self.shared.path.is_none() && self.users().dearest.is_none()
     }
 
-    /// What is wrong with the file as it is now: [`Error::File`] for each line that cannot be used, in order, behind
+    /// What is wrong with the file as it is now: [`Error::File`] for each line that cannot be used, in order (the first thousand of them), behind
     /// [`FileProblem::NotWatched`] where its changes cannot be watched; or [`Error::Io`] or [`Error::File`], as for [`PasswordFile::load`],
     /// if nobody is admitted by it.
     pub fn problems(&self) -> Vec<Error> {
@@ -389,15 +389,17 @@ impl Users {
             mark,
             ..Self::none()
         };
+        let mut faults = Faults::new(MAX_FAULTS);
         for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.starts_with(b"#") || line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             if let Err(problem) = users.read_line(line) {
-                users.problems.push(Fault::new(Some(number), problem));
+                faults.push(Fault::new(Some(number), problem));
             }
         }
+        users.problems = faults.finish();
         users.dearest = users.find_dearest();
         users
     }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::content::{Named, StorePlace};
 use super::schema::{ConfigProblem, Section};
-use crate::security::file::{Fault, FileProblem};
+use crate::security::file::{Fault, Faults};
 use crate::security::trust::Trust;
 
 /// Mistakes reported one by one.
@@ -24,8 +24,7 @@ pub(super) struct Reader<'a> {
     pub(super) stores: HashMap<StorePlace, (Option<Trust>, u32)>,
     /// Which store remembers in a file, and where that is said first.
     pub(super) memories: HashMap<PathBuf, (StorePlace, u32)>,
-    faults: Vec<Fault>,
-    more: usize,
+    faults: Faults,
 }
 
 /// A table of the file.
@@ -70,8 +69,7 @@ impl<'a> Reader<'a> {
                 .collect(),
             stores: HashMap::new(),
             memories: HashMap::new(),
-            faults: Vec::new(),
-            more: 0,
+            faults: Faults::new(MAX_FAULTS),
         }
     }
 
@@ -86,24 +84,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn blame_line(&mut self, line: u32, problem: ConfigProblem) {
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(Fault::new(Some(line), problem));
-        } else {
-            self.more += 1;
-        }
+        self.faults.push(Fault::new(Some(line), problem));
     }
 
-    pub(super) fn finish<T>(mut self, content: T) -> Result<T, Vec<Fault>> {
+    pub(super) fn finish<T>(self, content: T) -> Result<T, Vec<Fault>> {
         if self.faults.is_empty() {
-            return Ok(content);
+            Ok(content)
+        } else {
+            Err(self.faults.finish())
         }
-        self.faults.sort_by_key(|fault| fault.line);
-        if self.more > 0 {
-            let lines = self.more;
-            self.faults
-                .push(Fault::new(None, FileProblem::More { lines }));
-        }
-        Err(self.faults)
     }
 
     /// Reports the keys that mean nothing here.

@@ -146,7 +146,7 @@ pub enum FileProblem {
         /// The limit in bytes.
         limit: u64,
     },
-    /// Too many lines of a key file are wrong to report each.
+    /// Too many lines are wrong to report each.
     #[error("{lines} more lines are wrong: mend the others first")]
     More {
         /// How many.
@@ -246,6 +246,49 @@ impl Fault {
             line: self.line,
             problem: self.problem,
         }
+    }
+}
+
+/// Bad lines of a file with a line for each key or user that are reported one by one.
+pub(crate) const MAX_FAULTS: usize = 1000;
+
+/// What is wrong with a file, line by line; beyond a number, lines are only counted.
+pub(crate) struct Faults {
+    most: usize,
+    each: Vec<Fault>,
+    more: usize,
+}
+
+impl Faults {
+    pub(crate) const fn new(most: usize) -> Self {
+        Self {
+            most,
+            each: Vec::new(),
+            more: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, fault: Fault) {
+        if self.each.len() < self.most {
+            self.each.push(fault);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.each.is_empty()
+    }
+
+    /// In the order of the lines.
+    pub(crate) fn finish(mut self) -> Vec<Fault> {
+        self.each.sort_by_key(|fault| fault.line);
+        if self.more > 0 {
+            let lines = self.more;
+            self.each
+                .push(Fault::new(None, FileProblem::More { lines }));
+        }
+        self.each
     }
 }
 

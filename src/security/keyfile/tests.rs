@@ -13,7 +13,7 @@ fn lines(text: &[u8]) -> (KeyMap, Vec<Fault>) {
     let stopping = AtomicBool::new(false);
     let mut lines = Lines::new(text.len() as u64, &stopping, None);
     assert!(lines.read(text, LIMIT).unwrap());
-    (lines.keys.finish(), lines.faults)
+    (lines.keys.finish(), lines.faults.finish())
 }
 
 fn one(rest: &str) -> Result<Vec<(String, String)>, FileProblem> {

@@ -327,3 +327,13 @@ proptest! {
         prop_assert!(!users.check(name.as_bytes(), text.trim_end_matches('\0').as_bytes()));
     }
 }
+
+#[test]
+fn lines_beyond_the_first_thousand_bad_ones_are_counted_only() {
+    let (_folder, _, users) = file("bad\n".repeat(5000) + "alice=secret\n");
+    let problems = users.problems();
+    assert_eq!(problems.len(), MAX_FAULTS + 1);
+    let last = problems.last().unwrap().to_string();
+    assert!(last.contains("4000 more lines are wrong"), "{last}");
+    assert!(users.check(b"alice", b"secret"));
+}
