@@ -6,6 +6,7 @@
 mod secret;
 mod text;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use triomphe::ThinArc;
@@ -55,7 +56,12 @@ pub(crate) struct Draft {
     metadata: Metadata,
     sendable: bool,
     tells_its_life: bool,
+    /// The names, where there are many.
+    names: Option<HashSet<Box<str>>>,
 }
+
+/// From so many bytes of metadata on, names are looked for in a table: else who makes a file could make us look for hours.
+const MANY: usize = 2048;
 
 impl Draft {
     /// Without metadata yet, but with room for this many bytes of it: names, values, and [`PROPERTY_OVERHEAD`] for each.
@@ -65,18 +71,28 @@ impl Draft {
             metadata: Metadata::with_capacity(bytes),
             sendable: true,
             tells_its_life: false,
+            names: None,
         }
     }
 
-    /// The metadata value of this name.
-    pub(crate) fn meta(&self, name: &str) -> Option<&str> {
-        let mut metadata = self.metadata.iter();
-        metadata.find_map(|(known, value)| (known == name).then_some(value))
+    /// Whether there is metadata of this name.
+    pub(crate) fn has(&mut self, name: &str) -> bool {
+        let mut names = self.metadata.iter().map(|(known, _)| known);
+        if self.metadata.as_bytes().len() < MANY {
+            return names.any(|known| known == name);
+        }
+        let table = self
+            .names
+            .get_or_insert_with(|| names.map(Into::into).collect());
+        table.contains(name)
     }
 
     /// Adds metadata that was checked: the name is new, and no longer than it may be.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
         self.metadata.keep(name, value);
+        if let Some(names) = &mut self.names {
+            names.insert(name.into());
+        }
         self.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
         self.tells_its_life |= Validity::name(name).is_some();
     }
@@ -163,7 +179,7 @@ impl Certificate {
             let value = if known == name { value } else { old };
             changed.push(known, value);
         }
-        if changed.meta(name).is_none() {
+        if !changed.has(name) {
             changed.push(name, value);
         }
         let changed = changed.finish();

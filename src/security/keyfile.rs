@@ -246,7 +246,7 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Option<Certificate>, FileProblem
             return Err(FileProblem::MetadataName);
         }
         let (value, after) = split_value(value)?;
-        if certificate.meta(name).is_some() {
+        if certificate.has(name) {
             return Err(FileProblem::SameName);
         }
         validity.read(name, value)?;

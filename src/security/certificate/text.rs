@@ -129,7 +129,7 @@ impl<'a> Parts<'a> {
                     return Err(Fault::new(Some(node.line()), FileProblem::MetadataName));
                 }
                 let at = |problem| Fault::new(Some(node.line()), problem);
-                if certificate.meta(node.name()).is_none() {
+                if !certificate.has(node.name()) {
                     let read = validity.read(node.name(), node.value());
                     read.map_err(|problem| at(problem.into()))?;
                     certificate.push(node.name(), node.value());

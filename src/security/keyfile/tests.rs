@@ -224,3 +224,15 @@ proptest! {
         prop_assert_eq!(faults.iter().map(|f| f.line.unwrap()).collect::<Vec<_>>(), bad);
     }
 }
+
+#[test]
+fn a_name_that_stands_twice_is_found_among_any_number() {
+    let names = |count: u32| (0..count).map(|n| format!(" n{n}=x")).collect::<String>();
+    for count in [10, 200, 300, 5000] {
+        assert_eq!(one(&names(count)).unwrap().len(), count as usize);
+        for twice in [0, count / 2, count - 1] {
+            let line = names(count) + &format!(" n{twice}=y");
+            assert_eq!(one(&line), Err(FileProblem::SameName), "{count} {twice}");
+        }
+    }
+}
