@@ -158,7 +158,7 @@ impl Peers {
             return true;
         };
         let mut state = self.state();
-        let fd = frame.source();
+        let fd = frame.source_fd();
         if let Some(fd) = fd {
             state.named(socket, fd, number);
         }

@@ -41,9 +41,7 @@ impl Socket {
     /// Source: `zmq_connect_peer(3)`.
     #[doc(alias = "zmq_connect_peer")]
     pub fn connect_peer(&self, endpoint: &str) -> Result<u32> {
-        self.check_endpoint(endpoint)?;
-        let text = c_string("endpoint", endpoint)?;
-        self.raw.connect_peer(&text).map_err(|e| e.on(endpoint))
+        self.connect_by(endpoint, |text| self.raw.connect_peer(text))
     }
 
     /// Whether a message to the peer of this routing id would not wait (ROUTER).

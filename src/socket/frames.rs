@@ -48,6 +48,11 @@ impl FrameList {
         }
     }
 
+    /// The frames, as libzmq has them.
+    pub(super) fn messages(&self) -> &[RawMessage] {
+        self.slots.get(..self.len).unwrap_or_default()
+    }
+
     /// How many frames there are.
     pub(crate) fn len(&self) -> usize {
         self.len

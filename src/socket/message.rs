@@ -127,10 +127,6 @@ impl Message {
     /// Source: `zmq_msg_get(3)`, `ZMQ_SRCFD`.
     #[doc(alias = "ZMQ_SRCFD")]
     pub fn source_fd(&self) -> Option<i32> {
-        self.source()
-    }
-
-    pub(crate) fn source(&self) -> Option<i32> {
         match &self.0 {
             Content::Native(message) => Some(message.get(zmq::ZMQ_SRCFD)).filter(|fd| *fd >= 0),
             Content::Plain(_) | Content::Static(_) => None,

@@ -23,7 +23,7 @@ mod transfer;
 mod typed;
 mod watch;
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -164,17 +164,7 @@ impl Socket {
     /// Source: `zmq_connect(3)`.
     #[doc(alias = "zmq_connect")]
     pub fn connect(&self, endpoint: &str) -> Result<()> {
-        self.check_endpoint(endpoint)?;
-        let text = c_string("endpoint", endpoint)?;
-        // First: libzmq reports of a connection as soon as it is made.
-        if let Some(expected) = &self.expected {
-            expected.connected(endpoint);
-        }
-        let connected = self.raw.connect(&text).map_err(|e| e.on(endpoint));
-        if let (Err(_), Some(expected)) = (&connected, &self.expected) {
-            expected.disconnected(endpoint);
-        }
-        connected
+        self.connect_by(endpoint, |text| self.raw.connect(text))
     }
 
     /// Stops accepting connections at `endpoint`, as [`bind`](Self::bind) returned it. Existing ones remain.
@@ -298,6 +288,21 @@ impl Socket {
         self.raw
             .set(option.id, value)
             .map_err(|e| option.explain(e, &self.context))
+    }
+
+    /// Has `connect` connect to `endpoint`, and keeps in mind what is expected of the server there.
+    fn connect_by<T>(&self, endpoint: &str, connect: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
+        self.check_endpoint(endpoint)?;
+        let text = c_string("endpoint", endpoint)?;
+        // First: libzmq reports of a connection as soon as it is made.
+        if let Some(expected) = &self.expected {
+            expected.connected(endpoint);
+        }
+        let connected = connect(&text).map_err(|e| e.on(endpoint));
+        if let (Err(_), Some(expected)) = (&connected, &self.expected) {
+            expected.disconnected(endpoint);
+        }
+        connected
     }
 
     /// Refuses what libzmq would accept silently: a port that does not exist, of which it takes the lower 16 bits; and, on a socket

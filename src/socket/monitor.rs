@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use zmq_sys_wrap::zmq;
 
-use super::{Socket, Watch};
+use super::{FrameList, Socket, Watch};
 use crate::error::{Errno, Error, Result};
 use crate::fanout::{Closed, Fanout, Tap};
-use crate::ffi::{self, c_string, message::RawMessage, os, socket::RawSocket};
+#[cfg(feature = "draft")]
+use crate::ffi::message::RawMessage;
+use crate::ffi::{self, c_string, os, socket::RawSocket};
 
 /// Reads what happens to a socket's connections. Any number of monitors may read one socket.
 ///
@@ -416,12 +418,17 @@ fn read(
     readers: &Fanout<MonitorEvent>,
     watch: Option<&dyn Watch>,
 ) {
-    while let Ok(frames) = receive(reports) {
-        let head = frames.first().map_or(&[][..], RawMessage::bytes);
-        if head.starts_with(&stopped(version)) {
+    let stopped = stopped(version);
+    let mut list = FrameList::default();
+    while list.recv(reports, 0).is_ok() {
+        let frames = list.messages();
+        if frames
+            .first()
+            .is_some_and(|head| head.bytes().starts_with(&stopped))
+        {
             return;
         }
-        let event = match (version, frames.as_slice()) {
+        let event = match (version, frames) {
             (Version::One, [head, endpoint]) => MonitorEvent::parse(head.bytes(), endpoint.bytes()),
             (Version::One, _) => None,
             #[cfg(feature = "draft")]
@@ -443,20 +450,6 @@ fn stopped(version: Version) -> Vec<u8> {
         Version::One => (event as u16).to_ne_bytes().to_vec(),
         #[cfg(feature = "draft")]
         Version::Two => u64::from(event).to_ne_bytes().to_vec(),
-    }
-}
-
-/// The frames of the next report.
-fn receive(reports: &RawSocket) -> Result<Vec<RawMessage>> {
-    let mut frames = Vec::new();
-    loop {
-        let mut frame = RawMessage::new(reports.api());
-        reports.recv(&mut frame, 0)?;
-        let more = frame.more();
-        frames.push(frame);
-        if !more {
-            return Ok(frames);
-        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Socket {
         loop {
             let frame = received?;
             // A ROUTER that was polled makes the routing id itself, without properties: the next frame has them.
-            let next = match frame.source() {
+            let next = match frame.source_fd() {
                 None if frame.more() => Some(self.recv_here()?),
                 _ => None,
             };
