@@ -1,9 +1,10 @@
-//! What we ask of the operating system itself: threads without signals, and waiting on descriptors.
+//! What we ask of the operating system itself: threads without signals, forks, and waiting on descriptors.
 
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -179,6 +180,19 @@ pub(crate) fn wait_readable<const N: usize>(
     Ok(items.map(|item| item.revents != 0))
 }
 
+/// Two ends, neither of which ever waits: what is written or closed at one wakes who waits at the other.
+pub(crate) fn wake_pair() -> Result<(UnixStream, UnixStream)> {
+    let pair = UnixStream::pair().and_then(|(one, other)| {
+        one.set_nonblocking(true)?;
+        other.set_nonblocking(true)?;
+        Ok((one, other))
+    });
+    pair.map_err(|source| Error::Os {
+        call: "socketpair",
+        source,
+    })
+}
+
 /// Has tokio tell when `fd` is readable.
 #[cfg(feature = "tokio")]
 pub(crate) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
@@ -198,7 +212,6 @@ pub(super) fn milliseconds(timeout: Option<Duration>) -> libc::c_int {
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
-    use std::os::unix::net::UnixStream;
 
     #[test]
     fn our_threads_have_a_name_and_take_no_signals_and_the_maker_keeps_its_mask() {

@@ -75,8 +75,8 @@ impl Handler {
             Error::Zmq { errno, .. } if errno.0 == libc::EADDRINUSE => Error::HandlerExists,
             error => error,
         })?;
-        let (stop, stopped) = pair()?;
-        let (wake, woken) = pair()?;
+        let (stop, stopped) = os::wake_pair()?;
+        let (wake, woken) = os::wake_pair()?;
         let audit = Arc::new(Audit::new());
         let traces = audit.traces().start()?;
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
@@ -141,16 +141,4 @@ impl Drop for Handler {
             thread.join();
         }
     }
-}
-
-fn pair() -> Result<(UnixStream, UnixStream)> {
-    let pair = UnixStream::pair().and_then(|(ours, theirs)| {
-        ours.set_nonblocking(true)?;
-        theirs.set_nonblocking(true)?;
-        Ok((ours, theirs))
-    });
-    pair.map_err(|source| Error::Os {
-        call: "socketpair",
-        source,
-    })
 }

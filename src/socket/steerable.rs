@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use super::{DONTWAIT, Socket, options, proxy::same_library};
 use crate::error::{Error, Result};
 use crate::ffi::message::RawMessage;
+use crate::ffi::os;
 use crate::ffi::poll::{FAILED, PollList, READABLE, WRITABLE};
 
 /// Messages passed on in one direction before the other has its turn.
@@ -94,16 +95,7 @@ impl SteerableProxy {
     /// # Errors
     /// [`Error::Os`] where the process has no descriptors left.
     pub fn new() -> Result<Self> {
-        let pair = || {
-            let (wake, woken) = UnixStream::pair()?;
-            wake.set_nonblocking(true)?;
-            woken.set_nonblocking(true)?;
-            Ok((wake, woken))
-        };
-        let (wake, woken) = pair().map_err(|source| Error::Os {
-            call: "socketpair",
-            source,
-        })?;
+        let (wake, woken) = os::wake_pair()?;
         Ok(Self(Arc::new(Shared {
             state: AtomicU8::new(ACTIVE),
             frontend_received: Counter::default(),
