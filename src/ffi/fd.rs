@@ -93,9 +93,7 @@ impl Connection {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
         }
     }
-}
 
-impl Connection {
     /// How many bytes the peer has sent so far; `None` where the system does not tell. `tcp(7)`.
     #[cfg(target_os = "linux")]
     pub(crate) fn received(&self) -> Option<u64> {

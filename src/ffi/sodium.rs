@@ -54,7 +54,7 @@ impl HashCost {
     }
 }
 
-/// Makes libsodium ready, once for the process; every function below calls it first.
+/// Makes libsodium ready, once for the process; every function below that needs it calls it first.
 fn ready() -> Result<()> {
     static READY: OnceLock<bool> = OnceLock::new();
     // SAFETY: sodium_init(3) takes no argument and may be called from any thread, any number of times.
@@ -112,7 +112,7 @@ pub(crate) fn public_from_secret(secret: &[u8; KEY_BYTES]) -> Result<[u8; KEY_BY
     }
 }
 
-/// The BLAKE2b hash of 32 bytes of `input`, without a key.
+/// The BLAKE2b hash of `input`, 32 bytes, without a key.
 pub(crate) fn blake2b(input: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     // SAFETY: `hash` is valid for writes of its length and `input` for reads of its; a null key of no bytes is no key.
