@@ -263,11 +263,7 @@ impl fmt::Display for AuditEvent {
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.status {
-            StatusCode::Success => "ADMITTED",
-            StatusCode::TemporaryError => "DEFERRED",
-            StatusCode::AuthenticationFailure | StatusCode::InternalError => "REFUSED",
-        };
+        let verdict = self.verdict().to_uppercase();
         // The names came from the peer: a control character must not reach a terminal or start a line of a log.
         write!(
             f,

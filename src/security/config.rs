@@ -120,12 +120,7 @@ impl Config {
     }
 
     fn read(path: &Path) -> Result<Self, Vec<Error>> {
-        let path = std::path::absolute(path).map_err(|source| {
-            vec![Error::Io {
-                path: path.into(),
-                source,
-            }]
-        })?;
+        let path = file::absolute(path).map_err(|error| vec![error])?;
         let bytes = file::read(&path, LIMIT, Access::PublicGuarded).map_err(|error| vec![error])?;
         let base = path.parent().unwrap_or(Path::new("/"));
         let content = file::text(&bytes)

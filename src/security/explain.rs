@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::audit::Reason;
+use super::counters::verdict;
 use super::policy::Rule;
 use super::zap::StatusCode;
 
@@ -65,12 +66,7 @@ pub struct Step {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.status == StatusCode::Success {
-            "admitted"
-        } else {
-            "refused"
-        };
-        write!(f, "{verdict} (status {})", self.status)?;
+        write!(f, "{} (status {})", verdict(self.status), self.status)?;
         if self.reason != Reason::Admitted {
             write!(f, ": {}", self.reason)?;
         }

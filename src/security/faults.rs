@@ -96,9 +96,10 @@ impl fmt::Display for HandshakeFault {
 
 impl fmt::Display for FailedHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = match &self.address {
-            unknown if *unknown == super::arrivals::unknown() => "somewhere".to_owned(),
-            address => address.to_string(),
+        let address = if self.address == unknown() {
+            "somewhere".to_owned()
+        } else {
+            self.address.to_string()
         };
         write!(
             f,

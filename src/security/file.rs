@@ -6,8 +6,8 @@ mod problem;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
@@ -96,6 +96,17 @@ impl From<&Metadata> for Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+}
+
+/// The path as it is whatever directory the process goes to later.
+///
+/// # Errors
+/// [`Error::Io`]: it is empty, or relative while there is no current directory.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| Error::Io {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Whether this process lacks descriptors or memory, which says nothing of the file.
@@ -207,19 +218,8 @@ impl Reader {
 }
 
 fn regular(metadata: &Metadata) -> Result<(), FileProblem> {
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        return Ok(());
-    }
-    Err(FileProblem::NotAFile(if kind.is_dir() {
-        FileKind::Directory
-    } else if kind.is_fifo() {
-        FileKind::Fifo
-    } else if kind.is_socket() {
-        FileKind::Socket
-    } else {
-        FileKind::Device
-    }))
+    let other = FileKind::of(metadata.file_type());
+    other.map_or(Ok(()), |kind| Err(FileProblem::NotAFile(kind)))
 }
 
 /// Reads to the end, or gives `None` beyond `limit`. No buffer is reallocated, which would leave a copy behind.

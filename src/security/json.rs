@@ -7,9 +7,7 @@ use super::audit::{AuditEvent, Decision, Timed};
 use super::candidates::ConnectedPeer;
 use super::lockout::{LockedOut, LockoutSubject};
 use super::peers::PeerIdentity;
-
-/// The last moment that RFC 3339 can name, in seconds since 1970.
-const LAST: u64 = 253_402_300_799;
+use super::validity::LAST;
 
 /// Appends the line of an event.
 pub(super) fn event_line((time, event): &Timed, text: &mut String) {

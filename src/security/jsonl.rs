@@ -14,6 +14,7 @@ use open::{Open, identity, size};
 
 use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
+use super::file;
 use super::json::{Seconds, event_line, lost_line};
 use crate::error::{Error, Result};
 use crate::fanout::{Counted, Tap, Waker};
@@ -196,14 +197,11 @@ pub(super) struct Ready {
 impl Ready {
     /// Opens the file, or creates it.
     pub(super) fn at(path: &Path) -> Result<Self> {
-        let failed = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
-        // The process may change its directory later.
-        let path = std::path::absolute(path).map_err(failed)?;
-        let open = Open::at(&path).map_err(failed)?;
-        Ok(Self { path, open })
+        let path = file::absolute(path)?;
+        match Open::at(&path) {
+            Ok(open) => Ok(Self { path, open }),
+            Err(source) => Err(Error::Io { path, source }),
+        }
     }
 
     /// Writes the events from now on to it.

@@ -122,7 +122,8 @@ pub(crate) fn decode_z85(bytes: &mut [u8], text: &str) -> Result<(), TextProblem
     Ok(())
 }
 
-fn not_zero(key: &[u8; KEY_BYTES]) -> Result<(), KeyProblem> {
+/// Refuses a key of zeros, in constant time.
+pub(crate) fn not_zero(key: &[u8; KEY_BYTES]) -> Result<(), KeyProblem> {
     if key.ct_eq(&[0; KEY_BYTES]).into() {
         Err(KeyProblem::Zero)
     } else {

@@ -11,8 +11,8 @@ use super::limits::wrong;
 use super::slots::{MOST, Thresholds};
 use crate::error::Result;
 
-const CAPACITIES: RangeInclusive<usize> = 1024..=1 << 26;
-const HALF_LIVES: RangeInclusive<Duration> =
+pub(super) const CAPACITIES: RangeInclusive<usize> = 1024..=1 << 26;
+pub(super) const HALF_LIVES: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
 /// When failed attempts lock out, and for how long.

@@ -124,7 +124,7 @@ impl PasswordFile {
     }
 
     fn follow(path: PathBuf, poll: bool) -> Result<Self> {
-        let absolute = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
+        let absolute = file::absolute(&path)?;
         let file = Self::new(Some(absolute.clone()));
         file.catch_up()?;
         let weak = Arc::downgrade(&file.shared);

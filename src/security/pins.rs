@@ -111,9 +111,7 @@ impl ServerKeys {
     /// [`Error::Io`]: not there, or not readable. [`Error::File`]: a line that cannot be used; a file that others can write to or
     /// replace, is larger than 1 MiB, or none at all.
     pub fn load(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        let absolute = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
-        let keys = Self::new(Some(absolute));
+        let keys = Self::new(Some(file::absolute(&path.into())?));
         drop(keys.current()?);
         Ok(keys)
     }

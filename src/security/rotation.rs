@@ -21,6 +21,8 @@
 
 use std::sync::Arc;
 
+use zmq_sys_wrap::zmq::ZMQ_CURVE;
+
 use super::certificate::{Certificate, SecretCertificate};
 use super::keys::PublicKey;
 use super::probe::ServerProof;
@@ -32,11 +34,6 @@ use crate::socket::options::{
 
 /// The metadata name under which a certificate announces the key that follows.
 const NEXT_KEY: &str = "next-key";
-
-/// What ZMQ_MECHANISM says of CURVE.
-///
-/// Source: `zmq_getsockopt(3)`, ZMQ_MECHANISM.
-const CURVE: i32 = 2;
 
 /// Has the socket use this key pair for what it binds and connects from now on; connections that stand keep theirs.
 ///
@@ -75,7 +72,7 @@ pub fn expect_server(socket: &Socket, key: PublicKey) -> Result<()> {
 
 /// Options of CURVE make any socket one of CURVE, a guarded one of another mechanism too.
 fn require_curve(socket: &Socket, name: &'static str) -> Result<()> {
-    if socket.get(MECHANISM)? == CURVE {
+    if socket.get(MECHANISM)? == ZMQ_CURVE as i32 {
         return Ok(());
     }
     refuse(name, "the socket was not opened with CURVE")

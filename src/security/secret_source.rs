@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -175,14 +174,9 @@ fn read_descriptor(number: i32) -> Result<zeroize::Zeroizing<Vec<u8>>, SecretPro
     })?;
     let opened = File::from(taken);
     let kind = opened.metadata().map_err(SecretProblem::Io)?.file_type();
-    if !kind.is_file() && !kind.is_fifo() {
-        return Err(SecretProblem::Kind(if kind.is_dir() {
-            FileKind::Directory
-        } else if kind.is_socket() {
-            FileKind::Socket
-        } else {
-            FileKind::Device
-        }));
+    match FileKind::of(kind) {
+        None | Some(FileKind::Fifo) => {}
+        Some(other) => return Err(SecretProblem::Kind(other)),
     }
     let mut source = Patient {
         opened,

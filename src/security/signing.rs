@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::ffi::sodium::{self, SIGNATURE_BYTES, SigningBytes, VERIFY_KEY_BYTES};
 use crate::security::certificate::Certificate;
 use crate::security::file::{self, Access, CERTIFICATE_LIMIT, Fault, FileProblem};
-use crate::security::keys::{KeyProblem, decode_z85};
+use crate::security::keys::{KeyProblem, decode_z85, not_zero};
 use crate::security::zpl::{Document, Writer};
 
 /// The metadata that a signature consists of.
@@ -230,9 +230,7 @@ impl SigningKey {
     /// # Errors
     /// [`Error::Key`]: zeros. [`Error::Os`]: libsodium failed.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self> {
-        if *seed == [0; VERIFY_KEY_BYTES] {
-            return Err(KeyProblem::Zero.into());
-        }
+        not_zero(seed)?;
         let (verify, secret) = sodium::signing_pair(seed)?;
         Ok(Self {
             secret,

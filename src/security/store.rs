@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::certificate::Certificate;
 use super::directory::Layout;
+use super::file;
 use super::generation::{Current, Hook, KeyMap};
 use super::health::Reload;
 use super::keys::PublicKey;
@@ -197,11 +198,7 @@ impl CertificateStore {
         poll: bool,
         trust: Option<Trust>,
     ) -> Result<Self> {
-        // The process may change its directory later; the store does not.
-        let root = std::path::absolute(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let root = file::absolute(path)?;
         let trust = trust.map(Trust::absolute).transpose()?;
         let guard = trust.map(|trust| Arc::new(Guard::new(trust)));
         Ok(Self {

@@ -9,10 +9,10 @@ use std::time::SystemTime;
 pub(crate) use guard::Guard;
 pub(crate) use rules::{Rules, Vet};
 
-use super::file::FileProblem;
+use super::file::{self, FileProblem};
 use super::revocations::{RevocationList, RevocationProblem};
 use super::signing::VerifyKey;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Whom a [signed store](super::CertificateStore::signed_directory) believes: which administrators may sign, and where their revocation
 /// lists are.
@@ -129,14 +129,11 @@ impl Trust {
         self.memory.as_deref()
     }
 
-    /// The same, whatever directory the process goes to later.
+    /// The same, with [absolute](file::absolute) paths.
     pub(crate) fn absolute(mut self) -> Result<Self> {
         let lists = self.administrators.iter_mut().map(|known| &mut known.list);
         for path in lists.chain([&mut self.memory]).flatten() {
-            *path = std::path::absolute(&*path).map_err(|source| Error::Io {
-                path: path.clone(),
-                source,
-            })?;
+            *path = file::absolute(path)?;
         }
         Ok(self)
     }

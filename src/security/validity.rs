@@ -244,6 +244,9 @@ pub(crate) fn parse(value: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(value).ok()
 }
 
+/// The last second that RFC 3339 can name, counted from 1970.
+pub(crate) const LAST: u64 = 253_402_300_799;
+
 /// A time as people and files write it: RFC 3339 in UTC.
 pub(crate) struct Date(pub(crate) SystemTime);
 
@@ -252,7 +255,7 @@ impl fmt::Display for Date {
         // The crate can write no other times.
         match self.0.duration_since(UNIX_EPOCH) {
             Err(_) => f.write_str("before 1970"),
-            Ok(since) if since.as_secs() > 253_402_300_799 => f.write_str("after 9999"),
+            Ok(since) if since.as_secs() > LAST => f.write_str("after 9999"),
             Ok(_) => humantime::format_rfc3339(self.0).fmt(f),
         }
     }

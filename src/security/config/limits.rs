@@ -1,16 +1,12 @@
 //! `[limits]` and `[limits.lockout]`.
 
-use std::time::Duration;
-
 use toml::de::DeValue;
 
 use super::reader::{Reader, Table, Value};
 use super::schema::{self, ConfigProblem};
 use crate::security::limits::Limits;
-use crate::security::lockout::Lockout;
-
-/// Beyond, a lock-out is a ban.
-const MAX_HALF_LIFE: Duration = Duration::from_secs(30 * 86_400);
+use crate::security::lockout::{CAPACITIES, HALF_LIVES, Lockout};
+use crate::security::slots::MOST;
 
 impl Reader<'_> {
     pub(super) fn limits(&mut self, table: &Table<'_, '_>) -> Limits {
@@ -89,14 +85,14 @@ impl Reader<'_> {
                 .is_some_and(|value| value.value.as_bool() == Some(false))
             {
                 lockout = set(lockout, None);
-            } else if let Some(most) = self.number(table, key, 100_000) {
+            } else if let Some(most) = self.number(table, key, MOST as usize) {
                 lockout = set(lockout, u32::try_from(most).ok());
             }
         }
-        if let Some(half_life) = self.duration(table, "half-life", MAX_HALF_LIFE) {
+        if let Some(half_life) = self.duration(table, "half-life", *HALF_LIVES.end()) {
             lockout = lockout.half_life(half_life);
         }
-        if let Some(subjects) = self.number(table, "capacity", 1 << 26) {
+        if let Some(subjects) = self.number(table, "capacity", *CAPACITIES.end()) {
             lockout = lockout.capacity(subjects);
         }
         lockout

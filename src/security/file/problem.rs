@@ -1,5 +1,7 @@
 //! What may be wrong with a file.
 
+use std::fs::FileType;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -141,7 +143,9 @@ pub enum FileProblem {
     )]
     NewerKey,
     /// A line of a key file that is longer than any needs to be.
-    #[error("a line of more than {limit} bytes")]
+    #[error(
+        "a line of more than {limit} bytes: leave out some of its metadata, or end it where the next one begins"
+    )]
     LongLine {
         /// The limit in bytes.
         limit: u64,
@@ -153,11 +157,13 @@ pub enum FileProblem {
         lines: usize,
     },
     /// Something else where a directory of certificates is wanted.
-    #[error("not a directory: nobody is admitted by it")]
+    #[error(
+        "not a directory, so nobody is admitted by it: name the one that holds the certificates, or open a key file as such"
+    )]
     NotADirectory,
     /// A directory too deep, one too many, or a link to a directory that it lies in.
     #[error(
-        "a link to a directory above it, too deep, or one directory too many: what it holds is not read"
+        "a link to a directory above it, too deep, or one directory too many: what it holds is not read, so remove the link, or put the files elsewhere"
     )]
     NotFollowed,
     /// Not an endpoint, nor a pattern of endpoints.
@@ -211,6 +217,23 @@ pub enum FileKind {
     Socket,
     /// A character or block device.
     Device,
+}
+
+impl FileKind {
+    /// What this is; `None` for a regular file.
+    pub(crate) fn of(kind: FileType) -> Option<Self> {
+        if kind.is_file() {
+            None
+        } else if kind.is_dir() {
+            Some(Self::Directory)
+        } else if kind.is_fifo() {
+            Some(Self::Fifo)
+        } else if kind.is_socket() {
+            Some(Self::Socket)
+        } else {
+            Some(Self::Device)
+        }
+    }
 }
 
 impl std::fmt::Display for FileKind {

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::*;
+use crate::error::Error;
 use crate::security::certificate::Certificate;
 use crate::security::directory::Layout;
 use crate::security::keys::PublicKey;
