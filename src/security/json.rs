@@ -229,7 +229,7 @@ fn is_plain(byte: u8) -> bool {
 }
 
 /// A time in UTC with microseconds, as RFC 3339 writes it; the nearest one that it can write.
-pub(super) struct Micros(pub(super) SystemTime);
+struct Micros(SystemTime);
 
 impl Display for Micros {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

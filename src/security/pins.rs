@@ -140,7 +140,7 @@ impl ServerKeys {
         Ok(pinned.into_iter().map(|pinned| pinned.key).collect())
     }
 
-    pub(super) fn pinned_for(&self, endpoint: &str) -> Result<Vec<Pinned>> {
+    fn pinned_for(&self, endpoint: &str) -> Result<Vec<Pinned>> {
         let place = Endpoint::parse(endpoint).map_err(|problem| Error::InvalidOption {
             name: "endpoint",
             reason: format!("{endpoint:?} cannot be connected to: {problem}"),
