@@ -60,7 +60,7 @@ impl Policies {
     }
 
     /// Whether the key of this request, if it has one, was revoked.
-    pub(super) fn revoke(&self, request: &ZapRequest<'_>) -> bool {
+    pub(super) fn revokes(&self, request: &ZapRequest<'_>) -> bool {
         matches!(&request.credential, Credential::Curve(key) if self.revoked.contains(key))
     }
 }

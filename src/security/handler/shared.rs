@@ -222,7 +222,7 @@ impl Shared {
         let policies = self.policies();
         let (policy, _) = policies.of(request.domain);
         match policy {
-            _ if policies.revoke(request) => Judgement::Decided(revoked()),
+            _ if policies.revokes(request) => Judgement::Decided(revoked()),
             Some(policy) => {
                 let lockouts = self.lockouts.as_deref();
                 let judgement = Lockouts::judge(lockouts, policy, request, reading, &mut ());
@@ -244,7 +244,7 @@ impl Shared {
     ) -> bool {
         let policies = self.policies();
         let (policy, _) = policies.of(request.domain);
-        policies.revoke(request)
+        policies.revokes(request)
             || policy.is_none_or(|policy| policy.would_refuse(request, proof, reading))
     }
 
@@ -259,7 +259,7 @@ impl Shared {
     }
 
     /// What `look` makes of each store that policies use, and of the domains that use it (`None`: by the fallback).
-    pub(super) fn in_use<T>(
+    fn in_use<T>(
         &self,
         look: impl Fn(&Arc<CertificateStore>, Vec<Option<Arc<str>>>) -> T,
     ) -> Vec<T> {
@@ -307,7 +307,7 @@ impl Shared {
         let (policy, source, is_revoked) = {
             let policies = self.policies();
             let (policy, source) = policies.of(request.domain);
-            (policy.cloned(), source, policies.revoke(request))
+            (policy.cloned(), source, policies.revokes(request))
         };
         let mut steps = Vec::new();
         let mut reading = Reading::new(&self.clock);
@@ -379,7 +379,7 @@ impl Shared {
         reply
     }
 
-    pub(super) fn ask_here(&self, question: Question) -> Outcome {
+    fn ask_here(&self, question: Question) -> Outcome {
         let (sink, answer) = mpsc::sync_channel(1);
         let sink = move |outcome| drop(sink.try_send(outcome));
         // A panic has answered already, by dropping its reply.
