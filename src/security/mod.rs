@@ -1,4 +1,43 @@
 //! Keys, certificates, stores, policies, and the authenticator that applies them.
+//!
+//! # The five patterns
+//! Each keeps out more than the one before; the programs of these names are in `examples/`.
+//!
+//! ```text
+//!               who gets in                          what is read on the way    Policy::new()…           mechanisms
+//!  Grasslands   anybody                              everything                 none                     none
+//!  Strawhouse   who comes from certain addresses     everything                 .null().allow(..)        NullServer
+//!  Woodhouse    who knows a user's password          everything, passwords too  .plain(..)               PlainServer, PlainClient
+//!  Stonehouse   anybody who knows the server's key   nothing                    .curve(any_key())        CurveServer, CurveClient
+//!  Ironhouse    whose certificate is in the store    nothing                    .curve(store(..))        CurveServer, CurveClient
+//! ```
+//!
+//! # What is where
+//! ```text
+//!   files                        in force                       asked for each handshake
+//!   certificates ──► CertificateStore ──┐
+//!   passwords ─────► PasswordFile ──────┼──► Policy of a domain ──► Authenticator ◄── ZAP ── libzmq ◄── a peer shakes hands
+//!   ironhouse.toml ► Config ────────────┘                             │    │    │
+//!                    (all are watched: a change                       │    │    └── Domain ──► CurveServer … ──► SocketBuilder::secure
+//!                     on disk is a change of                          │    └── peers(), revoke(): who is in, and who no longer
+//!                     who is in)                                      └── AuditEvents, JsonLines, Counters, Health, explain()
+//! ```
+//!
+//! # A handshake
+//! ```text
+//!   client              libzmq's I/O thread            ZAP thread                          workers (32 at most)
+//!     │ ── mechanism ──────► │                              │                                   │
+//!     │    (CURVE: the key   │ ── address, key ───────────► │ deny list, allow list,            │
+//!     │    is proven first)  │                              │ mechanism, then the credential:   │
+//!     │                      │ ◄── 200, User-Id, metadata ──│ · memory knows: at once           │
+//!     │ ◄── READY ────────── │                              │ · not in the store: once its      │
+//!     │                      │                              │   watcher has seen all changes    │
+//!     │                      │                              │ · a callback, a password hash ──► │ decides
+//!     │ ◄── ERROR ────────── │ ◄── 400: for good ────────── │                                   │
+//!     │    (silence) ······· │ ◄── 300: try again ──────────│ ◄── late, stuck or panicking: 300 │
+//! ```
+//! A verdict of one handshake waits for no other's. After 300 the client comes back by itself, once the *server's*
+//! [`HANDSHAKE_IVL`](crate::socket::options::HANDSHAKE_IVL) has ended; after 400 and 500 libzmq's client never does.
 
 mod address;
 mod arrivals;

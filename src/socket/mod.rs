@@ -1,4 +1,44 @@
 //! Sockets: contexts, messages, options, pollers, monitors, handshakes. Knows nothing of keys.
+//!
+//! # What is where
+//! ```text
+//!  Context ── socket(type), typed::<K>() ──► SocketBuilder ── set(option), secure(mechanism) ── open() ──┐
+//!     │                                                                                                  ▼
+//!  shutdown(): every call                     Message ── send ──►  ┌──────────┐  ◄── connect ──  peers
+//!  that waits returns                         Message ◄── recv ──  │  Socket  │  ─── bind ────►  peers
+//!  Error::Terminated                                               └────┬─────┘
+//!                      ┌───────────────────┬───────────────────────────┼───────────────────────┐
+//!                   Poller              Monitor                 HandshakeWatch          AsyncSocket (tokio),
+//!              waits for several    what its connections      secured, or a reason        PollableSocket
+//!                   of them              go through                 why not             (any other runtime)
+//! ```
+//!
+//! # The patterns
+//! Each type talks to those in its drawing, over `tcp`, `ipc` or `inproc`; who binds and who connects is free. What a drawing shows holds
+//! for each of any number of peers.
+//!
+//! ```text
+//!  REQ ──── question ───► REP         one at a time: send, recv, send …      a client and a service
+//!      ◄──── answer ─────
+//!
+//!  DEALER ── messages ──► ROUTER      any number at once; the ROUTER puts    clients and a server, each
+//!         ◄── messages ──             the peer's routing id before each      side without waiting
+//!
+//!  PUB ───── topic… ────► SUB         to all who subscribed to a beginning   news: who comes late has
+//!  XPUB ◄─ subscription ─ XSUB        of it; the X types pass both ways on   missed some, none waits
+//!
+//!  PUSH ───── task ─────► PULL        to one of them each, in turn           work, and its results
+//!
+//!  PAIR ◄── messages ───► PAIR        one peer only                          two threads
+//!
+//!  REQ ──► ROUTER ═ proxy ═ DEALER ──► REP       many clients, many workers: proxy() hands on between
+//!  PUB ──► XSUB ═══ proxy ═══ XPUB ──► SUB       two sockets; a SteerableProxy can be paused
+//!
+//!  STREAM ◄── bytes ──► a TCP program that speaks no ZeroMQ
+//! ```
+//!
+//! [`proxy`] and [`SteerableProxy`] work with any two sockets. Which type waits, drops or refuses where a peer is slow or gone is in `zmq_socket(3)`. How each is secured: [`security`](crate::security).
+//! The names of libzmq and ours, side by side, are in `docs/libzmq.md`.
 
 mod builder;
 mod context;

@@ -90,7 +90,7 @@ fn more_decisions_than_may_wait_are_answered_300_at_once() {
             let _ = held.lock().unwrap().recv();
             Verdict::admit()
         });
-        let bench = Bench::with_deadline(Policy::new().curve(policy), SOON);
+        let bench = Bench::with_deadline(Policy::new().curve(policy), 4 * SOON);
         let events = bench.authenticator.events();
         let key = key();
         let sent = 11_000;
