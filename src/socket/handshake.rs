@@ -28,7 +28,8 @@ pub enum HandshakeProblem {
     },
     /// Nobody accepted a connection in time.
     #[error(
-        "nobody accepted a connection within {waited:?}{}: is the server running, is this its endpoint, and does a firewall let us through?",
+        "nobody accepted a connection within {:?}{}: is the server running, is this its endpoint, and does a firewall let us through?",
+        rounded(waited),
         Because(reason)
     )]
     Unreachable {
@@ -39,7 +40,8 @@ pub enum HandshakeProblem {
     },
     /// Somebody accepted the connection and then said nothing that ends the handshake.
     #[error(
-        "connected, but nothing that ends the handshake came within {waited:?}: is this the endpoint of a ZeroMQ server, and does that still run?"
+        "connected, but nothing that ends the handshake came within {:?}: is this the endpoint of a ZeroMQ server, and does that still run?",
+        rounded(waited)
     )]
     Silent {
         /// How long we tried.
@@ -119,6 +121,12 @@ pub enum HandshakeProblem {
     /// The peers do not understand each other.
     #[error("the handshake failed: {0}")]
     Protocol(ProtocolError),
+}
+
+/// A time as people read it: in whole milliseconds, and at least one.
+fn rounded(time: &Duration) -> Duration {
+    let millis = time.as_millis().max(1);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 /// Displays `: reason`, or nothing.
@@ -466,6 +474,16 @@ mod tests {
                 "{case}"
             );
         }
+    }
+
+    #[test]
+    fn times_are_told_in_whole_milliseconds() {
+        let text = |waited| {
+            let problem = HandshakeProblem::Silent { waited };
+            problem.to_string()
+        };
+        assert!(text(Duration::from_nanos(1)).contains("within 1ms:"));
+        assert!(text(Duration::from_micros(1_234_567)).contains("within 1.234s:"));
     }
 
     #[test]

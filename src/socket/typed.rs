@@ -181,6 +181,7 @@ impl<K: Kind> Typed<K> {
 impl<K: Sends> Typed<K> {
     pass_on! {
         send(message: impl Into<Message>) -> Result<()>;
+        send_slice(bytes: &[u8]) -> Result<()>;
         send_more(message: impl Into<Message>) -> Result<()>;
         try_send(message: impl Into<Message>) -> Result<()>;
         send_multipart[T: Into<Message>](frames: impl IntoIterator<Item = T>) -> Result<()>;

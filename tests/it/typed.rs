@@ -55,6 +55,8 @@ fn options_and_calls_are_those_of_the_socket_within() {
         push.send_tuple(("a", vec![1])).unwrap();
         let [a, one] = pull.recv_array().unwrap();
         assert_eq!((a.as_str(), &*one), (Some("a"), &[1][..]));
+        push.send_slice(b"b").unwrap();
+        assert_eq!(pull.recv().unwrap().as_str(), Some("b"));
         assert_eq!(pull.into_inner().kind(), SocketType::Pull);
     });
 }
