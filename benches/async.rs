@@ -1,236 +1,169 @@
-//! What awaiting costs: `AsyncSocket` beside the blocking calls of the same sockets, in rounds that take turns.
+//! What awaiting costs: `AsyncSocket` beside the blocking calls of the same library, and beside tmq and the crate zeromq: throughput (PUSH to
+//! PULL) and latency (REQ and REP) over tcp, ipc and inproc.
 //!
-//! `cargo bench --features tokio --bench async -- [--size BYTES] [--rounds N] [--messages N]
-//! [--only TEXT]`: the rows whose name holds it. Two rows for each transport: messages a second from a
-//! PUSH to a PULL, and the time of a round trip between two PAIR sockets. Each side is
-//! - a thread with blocking calls, the measure of the others;
-//! - a thread with a runtime of its own (`current_thread`);
-//! - a task on one runtime of two threads (`multi_thread`);
-//! - a task on one runtime of one thread, both sides together.
+//! `cargo bench --features tokio --bench async -- [--rivals] [--only TEXT] [--sizes 16,256] [--seconds S] [--rounds N] [--json FILE]
+//! [--write FOLDER]`: as `benches/data.rs`. `--rivals` builds and measures tmq, with the libzmq that it embeds, and zeromq, which is ZMTP in
+//! Rust, without inproc (they need a newer Rust than ours).
 //!
-//! Ratios are medians of the ratios round by round.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+//! The sides are two threads with blocking calls, the measure of the others, or two tasks, each on a thread and a runtime of its own
+//! (`separate`), on one runtime of two threads (`workers`), or both on one thread (`single`). A ratio is how fast a contender is beside the
+//! blocking calls, the median of the ratios round by round, and above 1 where it is faster.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
+#[path = "common/asyncpath.rs"]
+mod asyncpath;
 mod common;
+#[path = "common/contenders.rs"]
+mod contenders;
+#[path = "common/datapath.rs"]
+mod datapath;
+#[path = "common/ratios.rs"]
+mod ratios;
 
-use std::future::Future;
-use std::thread;
-use std::time::{Duration, Instant};
+use asyncpath::{End, Library};
+use common::arguments;
+use contenders::Contender;
+use datapath::Job;
+use ironhouse::socket::{AsyncSocket, options};
+use ironhouse::{Context, Socket, SocketType};
+use ratios::Bench;
 
-use common::{arguments, option, quantile};
-use ironhouse::socket::{AsyncSocket, Context, Socket, SocketType};
-use tokio::runtime::{Builder, Runtime};
+/// Promised beside blocking calls.
+const LEAST: [f64; 2] = [0.8, 1.0 / 1.5];
 
-const SIDES: [&str; 4] = ["blocking", "runtime each", "two workers", "one thread"];
-const TRANSPORTS: [&str; 3] = ["tcp", "ipc", "inproc"];
-
-#[derive(Clone, Copy)]
-struct Load {
-    size: usize,
-    messages: u32,
-    trips: u32,
-}
+const BENCH: Bench = Bench {
+    name: "async",
+    command: "cargo bench --features tokio --bench async",
+    first: "blocking",
+    title: "Awaited sockets, beside blocking calls",
+    explained: "The sides are two threads with blocking calls, or two tasks: each on a thread and a runtime of its own (`separate`), on one runtime of two \
+                threads (`workers`), or both on one thread (`single`). Ratios are medians round by round: how fast each is beside the blocking calls, \
+                above 1 where faster. CPU is the time of the blocking calls over that of ours",
+    paths: &[
+        ["tcp", "separate"],
+        ["tcp", "workers"],
+        ["tcp", "single"],
+        ["ipc", "separate"],
+        ["ipc", "workers"],
+        ["ipc", "single"],
+        ["inproc", "separate"],
+        ["inproc", "workers"],
+        ["inproc", "single"],
+    ],
+    sizes: &[256],
+    of_ours: false,
+    heading: "Beside blocking calls:",
+    lowest: 0.0,
+    lines: &LEAST,
+    promise: "at least 0.8 of the messages of blocking calls or at most 1.5 of their round trip, and ahead of the others",
+    keeps: |row, (name, ratio)| {
+        let ours = row.ratios[0].1;
+        match *name {
+            "ours" => ours >= LEAST[usize::from(row.job[0] == "latency")],
+            _ => ours > *ratio,
+        }
+    },
+};
 
 fn main() {
     let arguments = arguments();
-    let messages = option(&arguments, "--messages", 200_000.0) as u32;
-    let load = Load {
-        size: option(&arguments, "--size", 256.0) as usize,
-        messages,
-        trips: messages / 10,
-    };
-    let rounds = option(&arguments, "--rounds", 9.0) as usize;
-    println!(
-        "{} bytes, {rounds} rounds; beside blocking calls, in brackets",
-        load.size
-    );
-    println!(
-        "{:<22}{:>14}{:>22}{:>22}{:>22}",
-        "", SIDES[0], SIDES[1], SIDES[2], SIDES[3]
-    );
-    let only = arguments.iter().position(|a| a == "--only");
-    let only = only.map_or("", |at| arguments[at + 1].as_str());
-    let row = |name: &str, rounds, measure: &dyn Fn(usize) -> f64| {
-        if name.contains(only) {
-            row(name, rounds, measure);
-        }
-    };
-    for transport in TRANSPORTS {
-        row(&format!("{transport}, messages/s"), rounds, &|side| {
-            throughput(side, transport, load)
-        });
-        row(&format!("{transport}, round trip us"), rounds, &|side| {
-            latency(side, transport, load)
-        });
+    let job = || Job::parse(&arguments[1..]).expect("KIND TRANSPORT RUNTIMES SIZE COUNT");
+    let version = ironhouse::build_info::HEADER_VERSION.unwrap_or("?");
+    match arguments.first().map(String::as_str) {
+        Some("--blocking") => blocking(&job(), version),
+        Some("--awaited") => asyncpath::run(Contexts::new(&job()), &job(), version),
+        _ => {}
     }
+    let mut contenders = vec![
+        Contender::myself("blocking", "--blocking"),
+        Contender::myself("ours", "--awaited"),
+    ];
+    if arguments.iter().any(|argument| argument == "--rivals") {
+        contenders.extend(["tmq", "zeromq"].map(Contender::rival));
+    }
+    contenders::compare(&BENCH, &contenders, &arguments);
 }
 
-/// One line of the table.
-fn row(name: &str, rounds: usize, measure: impl Fn(usize) -> f64) {
-    let mut results = [(); SIDES.len()].map(|()| Vec::new());
-    for _ in 0..rounds {
-        for (side, results) in results.iter_mut().enumerate() {
-            results.push(measure(side));
-        }
-    }
-    let blocking = results[0].clone();
-    print!("{name:<22}");
-    for (side, results) in results.iter_mut().enumerate() {
-        let mut ratios: Vec<_> = results.iter().zip(&blocking).map(|(a, b)| a / b).collect();
-        let ratio = quantile(&mut ratios, 0.5);
-        let figure = quantile(results, 0.5);
-        let digits = if figure < 1000.0 { 1 } else { 0 };
-        let text = match side {
-            0 => format!("{figure:>14.digits$}"),
-            _ => format!("{figure:>14.digits$} ({ratio:.2})"),
+/// Server's and client's.
+#[derive(Clone)]
+struct Contexts([Context; 2]);
+
+impl Contexts {
+    fn new(job: &Job) -> Self {
+        let context = Context::new().unwrap();
+        let other = match job.is_inproc() {
+            true => context.clone(),
+            false => Context::new().unwrap(),
         };
-        print!("{}{text}", if side == 0 { "" } else { " " });
+        Self([context, other])
     }
-    println!();
-}
 
-fn pair(transport: &str, kinds: [SocketType; 2]) -> [Socket; 2] {
-    let context = Context::new().unwrap();
-    let [server, client] = kinds.map(|kind| context.socket(kind).open().unwrap());
-    let endpoint = match transport {
-        "tcp" => "tcp://127.0.0.1:*".into(),
-        other => format!("{other}://@ironhouse-bench-{}", std::process::id()),
-    };
-    client.connect(&server.bind(&endpoint).unwrap()).unwrap();
-    [server, client]
-}
-
-/// Runs both sides, made of awaited sockets; what the first one says.
-fn both<T: Send + 'static, A, B>(
-    side: usize,
-    sockets: [Socket; 2],
-    first: impl FnOnce(AsyncSocket) -> A + Send + 'static,
-    second: impl FnOnce(AsyncSocket) -> B + Send + 'static,
-) -> T
-where
-    A: Future<Output = T> + Send + 'static,
-    B: Future<Output = AsyncSocket> + Send + 'static,
-{
-    let [a, b] = sockets;
-    if side == 1 {
-        let b = thread::spawn(move || {
-            let runtime = alone();
-            let socket = {
-                let _inside = runtime.enter();
-                AsyncSocket::new(b).unwrap()
-            };
-            runtime.block_on(second(socket)).into_inner()
-        });
-        let runtime = alone();
-        let result = runtime.block_on(async move { first(AsyncSocket::new(a).unwrap()).await });
-        b.join().unwrap();
-        return result;
-    }
-    let runtime = match side {
-        2 => Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap(),
-        _ => alone(),
-    };
-    let _inside = runtime.enter();
-    let [a, b] = [a, b].map(|socket| AsyncSocket::new(socket).unwrap());
-    let (b, a) = (runtime.spawn(second(b)), runtime.spawn(first(a)));
-    let result = runtime.block_on(a).unwrap();
-    runtime.block_on(b).unwrap();
-    result
-}
-
-fn alone() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// Messages a second, from the first received to the last.
-fn throughput(side: usize, transport: &str, load: Load) -> f64 {
-    let sockets = pair(transport, [SocketType::Pull, SocketType::Push]);
-    let time = if side == 0 {
-        let [pull, push] = sockets;
-        let sender = thread::spawn(move || {
-            let content = vec![7; load.size];
-            (0..=load.messages).for_each(|_| push.send(content.as_slice()).unwrap());
-            push
-        });
-        pull.recv().unwrap();
-        let start = Instant::now();
-        (0..load.messages).for_each(|_| assert_eq!(pull.recv().unwrap().len(), load.size));
-        let time = start.elapsed();
-        sender.join().unwrap();
-        time
-    } else {
-        both(
-            side,
-            sockets,
-            move |mut pull| async move {
-                pull.recv().await.unwrap();
-                let start = Instant::now();
-                for _ in 0..load.messages {
-                    assert_eq!(pull.recv().await.unwrap().len(), load.size);
-                }
-                start.elapsed()
-            },
-            move |mut push| async move {
-                let content = vec![7; load.size];
-                for _ in 0..=load.messages {
-                    push.send(content.as_slice()).await.unwrap();
-                }
-                push
-            },
-        )
-    };
-    f64::from(load.messages) / time.as_secs_f64()
-}
-
-/// Microseconds a round trip.
-fn latency(side: usize, transport: &str, load: Load) -> f64 {
-    let sockets = pair(transport, [SocketType::Pair, SocketType::Pair]);
-    let warm = load.trips / 10;
-    let time: Duration = if side == 0 {
-        let [asks, answers] = sockets;
-        let echo = thread::spawn(move || {
-            (0..load.trips + warm).for_each(|_| answers.send(answers.recv().unwrap()).unwrap());
-            answers
-        });
-        let content = vec![7; load.size];
-        let ask = || {
-            asks.send(content.as_slice()).unwrap();
-            assert_eq!(asks.recv().unwrap().len(), load.size);
+    fn open(&self, job: &Job, side: usize) -> Socket {
+        let kinds = match job.latency {
+            true => [SocketType::Rep, SocketType::Req],
+            false => [SocketType::Pull, SocketType::Push],
         };
-        (0..warm).for_each(|_| ask());
-        let start = Instant::now();
-        (0..load.trips).for_each(|_| ask());
-        let time = start.elapsed();
-        echo.join().unwrap();
-        time
-    } else {
-        both(
-            side,
-            sockets,
-            move |mut asks| async move {
-                let content = vec![7; load.size];
-                let mut start = Instant::now();
-                for n in 0..load.trips + warm {
-                    if n == warm {
-                        start = Instant::now();
-                    }
-                    asks.send(content.as_slice()).await.unwrap();
-                    assert_eq!(asks.recv().await.unwrap().len(), load.size);
-                }
-                start.elapsed()
-            },
-            move |mut answers| async move {
-                for _ in 0..load.trips + warm {
-                    let question = answers.recv().await.unwrap();
-                    answers.send(question).await.unwrap();
-                }
-                answers
-            },
-        )
-    };
-    time.as_secs_f64() * 1e6 / f64::from(load.trips)
+        self.0[side]
+            .socket(kinds[side])
+            .set(options::SND_HWM, job.limit())
+            .set(options::RCV_HWM, job.limit())
+            .open()
+            .unwrap()
+    }
+}
+
+fn blocking(job: &Job, version: &str) -> ! {
+    let contexts = Contexts::new(job);
+    let [server, client] = [0, 1].map(|side| contexts.open(job, side));
+    client
+        .connect(&server.bind(&job.endpoint()).unwrap())
+        .unwrap();
+    if job.latency {
+        let ask = |content: &[u8]| {
+            client.send(content).unwrap();
+            client.recv().unwrap().len()
+        };
+        job.latency(version, ask, move || {
+            server.send(server.recv().unwrap()).unwrap()
+        })
+    }
+    let send = move |content: &[u8]| client.send(content).unwrap();
+    job.throughput(version, send, || server.recv().unwrap().len())
+}
+
+impl Library for Contexts {
+    type End = AsyncSocket;
+
+    async fn server(self, job: &Job) -> (AsyncSocket, String) {
+        let socket = self.open(job, 0);
+        let endpoint = socket.bind(&job.endpoint()).unwrap();
+        (AsyncSocket::new(socket).unwrap(), endpoint)
+    }
+
+    async fn client(self, job: &Job, endpoint: &str) -> AsyncSocket {
+        let socket = self.open(job, 1);
+        socket.connect(endpoint).unwrap();
+        AsyncSocket::new(socket).unwrap()
+    }
+}
+
+impl End for AsyncSocket {
+    async fn send(&mut self, content: &[u8]) {
+        AsyncSocket::send(self, content).await.unwrap();
+    }
+
+    async fn receive(&mut self) -> usize {
+        self.recv().await.unwrap().len()
+    }
+
+    async fn echo(&mut self) {
+        let message = self.recv().await.unwrap();
+        AsyncSocket::send(self, message).await.unwrap();
+    }
 }

@@ -17,6 +17,8 @@
 )]
 
 mod common;
+#[path = "common/contenders.rs"]
+mod contenders;
 #[path = "common/datapath.rs"]
 mod datapath;
 #[path = "common/ratios.rs"]
@@ -26,24 +28,40 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use common::{arguments, option, quantile};
+use common::arguments;
+use contenders::{Contender, run};
 use datapath::Job;
 use ironhouse::security::{
     Authenticator, CurveClient, CurvePolicy, CurveServer, Policy, SecretCertificate,
 };
 use ironhouse::socket::{Message, options};
 use ironhouse::{Context, SocketType};
-use ratios::Row;
+use ratios::Bench;
 
-const SIZES: [usize; 5] = [16, 256, 4096, 65_536, 1_048_576];
-const PATHS: [[&str; 2]; 5] = [
-    ["tcp", "NULL"],
-    ["tcp", "CURVE"],
-    ["ipc", "NULL"],
-    ["ipc", "CURVE"],
-    ["inproc", "NULL"],
-];
-const RIVALS: [&str; 2] = ["rust-zmq", "arzmq"];
+/// The least that is promised beside the loop in C.
+const LEAST: f64 = 0.98;
+
+const BENCH: Bench = Bench {
+    name: "data",
+    command: "cargo bench --bench data",
+    first: "C",
+    title: "The data path, beside C",
+    explained: "Ratios are medians round by round, and above 1 where ours is faster, or uses less CPU time",
+    paths: &[
+        ["tcp", "NULL"],
+        ["tcp", "CURVE"],
+        ["ipc", "NULL"],
+        ["ipc", "CURVE"],
+        ["inproc", "NULL"],
+    ],
+    sizes: &[16, 256, 4096, 65_536, 1_048_576],
+    of_ours: true,
+    heading: "How much faster ours is than",
+    lowest: 0.5,
+    lines: &[LEAST],
+    promise: "at least 0.98 of C, and 1 of the others",
+    keeps: |_, (name, ratio)| *ratio >= if *name == "C" { LEAST } else { 1.0 },
+};
 
 fn main() {
     let arguments = arguments();
@@ -53,190 +71,29 @@ fn main() {
         _ => {}
     }
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    let text = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name);
-        at.map(|at| arguments[at + 1].as_str())
+    let ours = if has("--share") {
+        "--sample-shared"
+    } else {
+        "--sample"
     };
-    let seconds = option(
-        &arguments,
-        "--seconds",
-        if has("--rivals") { 0.15 } else { 0.3 },
-    );
-    let rounds = option(&arguments, "--rounds", 5.0) as usize;
-    let sizes = text("--sizes").map_or(SIZES.to_vec(), |sizes| {
-        sizes.split(',').map(|size| size.parse().unwrap()).collect()
-    });
-    let contenders = contenders(has("--share"), has("--rivals"));
-
-    let mut rows = Vec::new();
-    for kind in ["throughput", "latency"] {
-        for [transport, mechanism] in PATHS {
-            for &size in &sizes {
-                let name = format!("{kind} {transport} {mechanism} {size}");
-                let wanted = text("--only").unwrap_or_default();
-                if wanted
-                    .split_whitespace()
-                    .all(|word| name.split(' ').any(|own| own == word))
-                {
-                    let job = [kind, transport, mechanism].map(String::from);
-                    rows.push(measure(&contenders, job, size, seconds, rounds));
-                    println!("{}", rows[rows.len() - 1].line(rows.len() == 1));
-                }
-            }
-        }
+    let mut contenders = vec![in_c(), Contender::myself("ours", ours)];
+    if has("--rivals") {
+        contenders.extend(["rust-zmq", "arzmq"].map(Contender::rival));
     }
-    let about = about(&contenders, seconds, rounds);
-    println!("{about}\n{}", ratios::verdict(&rows));
-    if let Some(file) = text("--json") {
-        let json = serde_json::json!({"about": about, "rows": rows.iter().map(Row::json).collect::<Vec<_>>()});
-        std::fs::write(file, format!("{json:#}\n")).unwrap();
-    }
-    if let Some(folder) = text("--write") {
-        ratios::write(&rows, &arguments.join(" "), &about, Path::new(folder));
-    }
+    contenders::compare(&BENCH, &contenders, &arguments);
 }
 
-/// Who takes part, C first and ours second.
-struct Contender {
-    name: &'static str,
-    command: Vec<String>,
-}
-
-fn contenders(share: bool, rivals: bool) -> Vec<Contender> {
+/// libzmq's own loop.
+fn in_c() -> Contender {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let path = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("data-c");
     let flags = run(Command::new("pkg-config").args(["--cflags", "--libs", "libzmq"]));
-    let c = target.join("data-c");
     run(Command::new("cc")
         .args(["-O2", "-Wall", "-Wextra", "-pthread", "-o"])
-        .arg(&c)
+        .arg(&program)
         .arg(here.join("benches/c/data.c"))
         .args(flags.split_whitespace()));
-    let ours = path(std::env::current_exe().unwrap());
-    let sample = if share { "--sample-shared" } else { "--sample" };
-    let mut contenders = vec![
-        Contender {
-            name: "C",
-            command: vec![path(c)],
-        },
-        Contender {
-            name: "ours",
-            command: vec![ours, sample.into()],
-        },
-    ];
-    for name in RIVALS.into_iter().filter(|_| rivals) {
-        let manifest = here.join("benches/rivals").join(name).join("Cargo.toml");
-        let built = target.join("rivals");
-        run(Command::new("cargo")
-            .args(["build", "--release", "--locked", "--manifest-path"])
-            .arg(manifest)
-            .arg("--target-dir")
-            .arg(&built));
-        contenders.push(Contender {
-            name,
-            command: vec![path(built.join("release").join(name))],
-        });
-    }
-    contenders
-}
-
-/// What a program that must succeed says.
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("a program that benches need");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-impl Contender {
-    /// Seconds and CPU seconds for so many messages, and the version of its libzmq; not numbers where it lacks the mechanism.
-    fn sample(&self, job: &[String; 3], size: usize, count: u64) -> ([f64; 2], String) {
-        let told = run(Command::new("timeout")
-            .arg("60")
-            .args(&self.command)
-            .args(job)
-            .args([size.to_string(), count.to_string()]));
-        if told.trim() == "unsupported" {
-            return ([f64::NAN; 2], told);
-        }
-        let words: Vec<_> = told.split_whitespace().collect();
-        let [seconds, cpu, version] = words[..] else {
-            panic!("{} says {told:?}", self.name);
-        };
-        (
-            [seconds, cpu].map(|number| number.parse().unwrap()),
-            version.to_owned(),
-        )
-    }
-}
-
-/// One line of the table.
-fn measure(
-    contenders: &[Contender],
-    job: [String; 3],
-    size: usize,
-    seconds: f64,
-    rounds: usize,
-) -> Row {
-    // As many messages as the loop in C moves in that time.
-    let mut count = 20;
-    for _ in 0..4 {
-        let ([took, _], _) = contenders[0].sample(&job, size, count);
-        let factor = seconds / took.max(1e-6);
-        if (0.7..1.4).contains(&factor) {
-            break;
-        }
-        count = ((count as f64 * factor.min(100.0)) as u64).max(5);
-    }
-    let mut samples = vec![Vec::new(); contenders.len()];
-    for round in 0..rounds {
-        for turn in 0..contenders.len() {
-            let which = (turn + round) % contenders.len();
-            samples[which].push(contenders[which].sample(&job, size, count).0);
-        }
-    }
-    let ratio = |over: usize, under: usize, clock: usize| {
-        let pairs = samples[over].iter().zip(&samples[under]);
-        let mut ratios: Vec<f64> = pairs.map(|(a, b)| a[clock] / b[clock]).collect();
-        quantile(&mut ratios, 0.5)
-    };
-    let figure = |samples: &Vec<[f64; 2]>| {
-        let mut seconds: Vec<f64> = samples.iter().map(|sample| sample[0]).collect();
-        let each = quantile(&mut seconds, 0.5) / count as f64;
-        if job[0] == "latency" {
-            each * 1e6
-        } else {
-            1.0 / each
-        }
-    };
-    Row {
-        figures: samples.iter().map(figure).collect(),
-        cpu: ratio(0, 1, 1),
-        ratios: contenders
-            .iter()
-            .enumerate()
-            .filter(|(which, _)| *which != 1)
-            .map(|(which, contender)| (contender.name, ratio(which, 1, 0)))
-            .collect(),
-        job,
-        size,
-        count,
-    }
-}
-
-/// What was measured, and how.
-fn about(contenders: &[Contender], seconds: f64, rounds: usize) -> String {
-    let job = ["latency", "inproc", "NULL"].map(String::from);
-    let versions: Vec<_> = contenders
-        .iter()
-        .map(|contender| format!("{} on {}", contender.name, contender.sample(&job, 16, 1).1))
-        .collect();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!(
-        "{rounds} rounds of {seconds} s a sample, {cores} cores; libzmq: {}.",
-        versions.join(", ")
-    )
+    Contender::new("C", program)
 }
 
 /// Ours.
@@ -258,7 +115,7 @@ fn sample(arguments: &[String], share: bool) -> ! {
     });
     // Outlives the sockets.
     let authenticator = Authenticator::start(&context).unwrap();
-    if job.curve {
+    if job.is_curve() {
         let policy = Policy::new().curve(CurvePolicy::any_key());
         let domain = authenticator.domain("data", policy).unwrap();
         let [key, own] = [(); 2].map(|()| SecretCertificate::generate().unwrap());

@@ -1,19 +1,22 @@
 //! One sample of the data path, with any library's sockets: the steps of `benches/c/data.c`.
 //!
 //! The programs in `benches/rivals` include this file too.
+#![allow(dead_code)]
 
 use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
 /// What to measure: `KIND TRANSPORT MECHANISM SIZE COUNT` on the command line.
+#[derive(Clone)]
 pub struct Job {
     /// Round trips of a REQ and a REP; else messages from a PUSH to a PULL.
     pub latency: bool,
     transport: String,
-    pub curve: bool,
+    /// NULL or CURVE; where sockets are awaited, how the runtimes stand.
+    pub mechanism: String,
     pub size: usize,
-    count: u64,
+    pub count: u64,
 }
 
 impl Job {
@@ -24,10 +27,19 @@ impl Job {
         Some(Self {
             latency: kind == "latency",
             transport: transport.clone(),
-            curve: mechanism == "CURVE",
+            mechanism: mechanism.clone(),
             size: size.parse().ok()?,
             count: count.parse().ok()?,
         })
+    }
+
+    pub fn is_curve(&self) -> bool {
+        self.mechanism == "CURVE"
+    }
+
+    /// Round trips, or messages, before the clock runs.
+    pub fn warm(&self) -> u64 {
+        if self.latency { self.count / 10 + 1 } else { 1 }
     }
 
     /// High-water mark: at most 32 MiB wait in a queue.
@@ -38,6 +50,10 @@ impl Job {
     /// Both sides share one context.
     pub fn is_inproc(&self) -> bool {
         self.transport == "inproc"
+    }
+
+    pub fn is_tcp(&self) -> bool {
+        self.transport == "tcp"
     }
 
     pub fn endpoint(&self) -> String {
@@ -83,7 +99,7 @@ impl Job {
         mut ask: impl FnMut(&[u8]) -> usize,
         mut echo: impl FnMut() + Send,
     ) -> ! {
-        let (warm, content) = (self.count / 10 + 1, vec![7; self.size]);
+        let (warm, content) = (self.warm(), vec![7; self.size]);
         let clocks = thread::scope(|scope| {
             let echoes = scope.spawn(|| (0..warm + self.count).for_each(|_| echo()));
             for _ in 0..warm {
@@ -101,21 +117,23 @@ impl Job {
     }
 }
 
-fn report([seconds, cpu]: [f64; 2], version: &str) -> ! {
+/// Ends a sample.
+pub fn report([seconds, cpu]: [f64; 2], version: &str) -> ! {
     println!("{seconds:.9} {cpu:.9} {version}");
     // The system takes the sockets and contexts.
     std::process::exit(0)
 }
 
-struct Clocks(Instant, f64);
+/// Since when a sample runs, and the CPU time before.
+pub struct Clocks(Instant, f64);
 
 impl Clocks {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self(Instant::now(), cpu_time())
     }
 
     /// Seconds, and CPU seconds of all threads.
-    fn stop(self) -> [f64; 2] {
+    pub fn stop(self) -> [f64; 2] {
         [self.0.elapsed().as_secs_f64(), cpu_time() - self.1]
     }
 }

@@ -5,9 +5,33 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// The least that is promised beside the loop in C.
-const LEAST: f64 = 0.98;
 const COLOURS: [&str; 3] = ["#1b6ca8", "#c9622b", "#6a9a3c"];
+
+/// What is measured, and how it is told.
+pub struct Bench {
+    /// Of the files in `docs`, without their ends.
+    pub name: &'static str,
+    pub command: &'static str,
+    /// The first contender.
+    pub first: &'static str,
+    pub title: &'static str,
+    /// What the table says.
+    pub explained: &'static str,
+    /// Transport and mechanism of each row.
+    pub paths: &'static [[&'static str; 2]],
+    pub sizes: &'static [usize],
+    /// Ratios of ours to each other; else of each other to the first. Above 1: faster.
+    pub of_ours: bool,
+    /// Above the plot, before the names.
+    pub heading: &'static str,
+    /// Where the plot may begin.
+    pub lowest: f64,
+    /// Ratios that are promised, for the plot.
+    pub lines: &'static [f64],
+    pub promise: &'static str,
+    /// Whether ours keeps the promise beside this contender of the row.
+    pub keeps: fn(&Row, &(&'static str, f64)) -> bool,
+}
 
 /// One line of the table.
 pub struct Row {
@@ -16,11 +40,11 @@ pub struct Row {
     pub size: usize,
     /// Messages or round trips a sample.
     pub count: u64,
-    /// Messages a second, or microseconds a round trip: C, ours, the others.
+    /// Messages a second, or microseconds a round trip, of each contender.
     pub figures: Vec<f64>,
-    /// CPU time of C over ours.
+    /// CPU time of the first contender over ours.
     pub cpu: f64,
-    /// How much faster ours is than each other; not a number where that one lacks the mechanism.
+    /// By name of the contender; not a number where it lacks the transport or mechanism.
     pub ratios: Vec<(&'static str, f64)>,
 }
 
@@ -48,27 +72,31 @@ impl Row {
         cells
     }
 
-    fn head(&self) -> Vec<String> {
-        let mut head = ["C", "ours", "CPU"].map(String::from).to_vec();
-        head.extend(self.ratios.iter().map(|(name, _)| format!("/ {name}")));
+    fn head(&self, bench: &Bench) -> Vec<String> {
+        let mut head = [bench.first, "ours", "CPU"].map(String::from).to_vec();
+        head.extend(self.ratios.iter().map(|(name, _)| match bench.of_ours {
+            true => format!("/ {name}"),
+            false => format!("{name} / {}", bench.first),
+        }));
         head
     }
 
     /// For the terminal, with a heading before the first.
-    pub fn line(&self, first: bool) -> String {
+    pub fn line(&self, bench: &Bench, first: bool) -> String {
         let mut text = String::new();
-        let mut put = |name: &str, cells: Vec<String>| {
-            write!(text, "{name:<32}").unwrap();
-            for cell in cells {
-                write!(text, "{cell:>12}").unwrap();
+        let head = self.head(bench);
+        let mut put = |name: &str, cells: &[String]| {
+            write!(text, "{name:<36}").unwrap();
+            for (cell, head) in cells.iter().zip(&head) {
+                write!(text, "{cell:>width$}", width = head.len().max(10) + 2).unwrap();
             }
         };
         if first {
-            put("messages/s, or us a round trip", self.head());
+            put("messages/s, or us a round trip", &head);
             text.push('\n');
-            return text + &self.line(false);
+            return text + &self.line(bench, false);
         }
-        put(&self.name(), self.cells());
+        put(&self.name(), &self.cells());
         text
     }
 
@@ -83,62 +111,62 @@ impl Row {
             "count": self.count, "figures": self.figures, "cpu": self.cpu, "ratios": ratios,
         })
     }
+}
 
-    /// Whether ours misses what is promised of this row.
-    fn misses(&self) -> bool {
-        self.ratios
-            .iter()
-            .any(|(name, ratio)| *ratio < if *name == "C" { LEAST } else { 1.0 })
+impl Bench {
+    /// How many rows keep what is promised.
+    pub fn verdict(&self, rows: &[Row]) -> String {
+        let missed = |row: &Row| {
+            let ratios = row.ratios.iter().filter(|(_, ratio)| !ratio.is_nan());
+            let missed: Vec<_> = ratios
+                .filter(|ratio| !(self.keeps)(row, ratio))
+                .map(|(name, _)| *name)
+                .collect();
+            (!missed.is_empty()).then(|| format!("{} ({})", row.name(), missed.join(", ")))
+        };
+        let missed: Vec<_> = rows.iter().filter_map(missed).collect();
+        let (kept, all) = (rows.len() - missed.len(), rows.len());
+        let mut text = format!("{kept} of {all} rows: {}.", self.promise);
+        if !missed.is_empty() {
+            write!(text, " Not: {}.", missed.join("; ")).unwrap();
+        }
+        text
     }
 }
 
-/// How many rows keep what is promised.
-pub fn verdict(rows: &[Row]) -> String {
-    let missed: Vec<_> = rows
-        .iter()
-        .filter(|row| row.misses())
-        .map(Row::name)
-        .collect();
-    let kept = rows.len() - missed.len();
-    let mut text = format!(
-        "{kept} of {} rows: at least {LEAST} of C, and 1 of the others.",
-        rows.len()
-    );
-    if !missed.is_empty() {
-        write!(text, " Not: {}.", missed.join("; ")).unwrap();
-    }
-    text
-}
-
-/// Makes `data.md` and `data.svg` in `folder`.
-pub fn write(rows: &[Row], arguments: &str, about: &str, folder: &Path) {
+/// Makes the table and the plot in `folder`.
+pub fn write(bench: &Bench, rows: &[Row], arguments: &str, about: &str, folder: &Path) {
     let Some(first) = rows.first() else {
         return;
     };
+    let (name, head) = (bench.name, first.head(bench));
     let mut text = format!(
-        "# The data path, beside C\n\nMade by `cargo bench --bench data -- {arguments}`: {about} Ratios are medians round by round, and \
-         above 1 where ours is faster, or uses less CPU time; figures are messages a second, or microseconds a round trip.\n\n\
-         ![ratios](data.svg)\n\n{}\n\n| | {} |\n|---|{}\n",
-        verdict(rows),
-        first.head().join(" | "),
-        "---:|".repeat(first.head().len()),
+        "# {}\n\nMade by `{} -- {arguments}`: {about} {}; figures are messages a second, or microseconds a round trip.\n\n\
+         ![ratios]({name}.svg)\n\n{}\n\n| | {} |\n|---|{}\n",
+        bench.title,
+        bench.command,
+        bench.explained,
+        bench.verdict(rows),
+        head.join(" | "),
+        "---:|".repeat(head.len()),
     );
     for row in rows {
         writeln!(text, "| {} | {} |", row.name(), row.cells().join(" | ")).unwrap();
     }
-    std::fs::write(folder.join("data.md"), text).unwrap();
-    std::fs::write(folder.join("data.svg"), svg(rows)).unwrap();
+    std::fs::write(folder.join(format!("{name}.md")), text).unwrap();
+    std::fs::write(folder.join(format!("{name}.svg")), svg(bench, rows)).unwrap();
 }
 
 /// A line a row, with a dot for each ratio.
-fn svg(rows: &[Row]) -> String {
+fn svg(bench: &Bench, rows: &[Row]) -> String {
     let all = || {
         rows.iter()
             .flat_map(|row| &row.ratios)
             .map(|(_, ratio)| *ratio)
     };
     // In tenths around 1; what is further out sits on the edge.
-    let low = (all().fold(0.9, f64::min) * 10.0).floor().max(5.0) / 10.0;
+    let low = (all().fold(0.9, f64::min) * 10.0).floor() / 10.0;
+    let low = low.max(bench.lowest);
     let high = (all().fold(1.1, f64::max) * 10.0).ceil().min(20.0) / 10.0;
     let (left, width, top, step) = (210.0, 560.0, 50.0, 14.0);
     let x = |ratio: f64| left + (ratio.clamp(low, high) - low) / (high - low) * width;
@@ -146,9 +174,10 @@ fn svg(rows: &[Row]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" font-family=\"sans-serif\" font-size=\"10\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"{left}\" y=\"16\" font-size=\"12\">How much faster ours is than</text>\n",
+         <text x=\"{left}\" y=\"16\" font-size=\"12\">{}</text>\n",
         left + width + 30.0,
-        bottom + 20.0
+        bottom + 20.0,
+        bench.heading
     );
     for (at, (name, _)) in rows.iter().take(1).flat_map(|row| &row.ratios).enumerate() {
         let (dot, colour) = (left + 190.0 + 80.0 * at as f64, COLOURS[at % COLOURS.len()]);
@@ -161,7 +190,8 @@ fn svg(rows: &[Row]) -> String {
     }
     let tenths = (low * 10.0).round() as u32..=(high * 10.0).round() as u32;
     let grid = tenths.map(|tenth| (f64::from(tenth) / 10.0, "#ddd"));
-    for (ratio, colour) in grid.chain([(LEAST, "#e0a0a0"), (1.0, "#888")]) {
+    let promised = bench.lines.iter().map(|ratio| (*ratio, "#e0a0a0"));
+    for (ratio, colour) in grid.chain(promised).chain([(1.0, "#888")]) {
         let x = x(ratio);
         writeln!(
             svg,
@@ -186,7 +216,7 @@ fn svg(rows: &[Row]) -> String {
             row.name()
         )
         .unwrap();
-        // Ours beside C last, on top of the others.
+        // The first last, on top of the others.
         for (at, (name, ratio)) in row.ratios.iter().enumerate().rev() {
             if ratio.is_nan() {
                 continue;

@@ -25,7 +25,7 @@ macro_rules! pair {
         server.set_receive_highwater_mark($job.limit()).unwrap();
         client.set_send_highwater_mark($job.limit()).unwrap();
         client.set_receive_highwater_mark($job.limit()).unwrap();
-        if $job.curve {
+        if $job.is_curve() {
             let [(server_key, server_secret), (public_key, secret_key)] =
                 [(); 2].map(|()| curve_keypair().unwrap());
             let of_server = SecurityMechanism::CurveServer {

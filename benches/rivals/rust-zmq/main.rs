@@ -10,7 +10,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let job = Job::parse(&arguments).expect("KIND TRANSPORT MECHANISM SIZE COUNT");
     // The libzmq that the crate builds may be without libsodium.
-    if job.curve && zmq::has("curve") != Some(true) {
+    if job.is_curve() && zmq::has("curve") != Some(true) {
         println!("unsupported");
         return;
     }
@@ -30,7 +30,7 @@ fn main() {
         socket.set_sndhwm(job.limit()).unwrap();
         socket.set_rcvhwm(job.limit()).unwrap();
     }
-    if job.curve {
+    if job.is_curve() {
         let [pair, own] = [(); 2].map(|()| CurveKeyPair::new().unwrap());
         server.set_curve_server(true).unwrap();
         server.set_curve_secretkey(&pair.secret_key).unwrap();
