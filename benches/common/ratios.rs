@@ -120,7 +120,7 @@ impl Bench {
             let ratios = row.ratios.iter().filter(|(_, ratio)| !ratio.is_nan());
             let missed: Vec<_> = ratios
                 .filter(|ratio| !(self.keeps)(row, ratio))
-                .map(|(name, _)| *name)
+                .map(|(name, _)| if *name == "ours" { self.first } else { *name })
                 .collect();
             (!missed.is_empty()).then(|| format!("{} ({})", row.name(), missed.join(", ")))
         };
