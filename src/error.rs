@@ -92,6 +92,25 @@ pub enum Error {
         /// What is wrong with the value, and what it may be.
         reason: String,
     },
+    /// A socket of a host's that was bound or connected before it was to be secured: libzmq would take the options, and not apply them.
+    #[error(
+        "the socket was bound or connected already ({endpoint}), where libzmq would leave it unprotected: secure it before"
+    )]
+    SocketInUse {
+        /// Its last endpoint.
+        endpoint: String,
+    },
+    /// A socket of a host's that another copy of libzmq made than the one that it handed over.
+    #[error(
+        "the socket belongs to the libzmq in {}, and the functions that were handed over to that in {}: a process must use a socket through the copy that made it",
+        .socket.display(), .api.display()
+    )]
+    ForeignSocket {
+        /// The file of the libzmq that made the socket.
+        socket: PathBuf,
+        /// The file of the libzmq whose functions were handed over.
+        api: PathBuf,
+    },
     /// A policy that could refuse a peer over GSSAPI, where libzmq would let it in all the same.
     #[error(
         "the policy of {policy}: {rule}, so it could refuse a peer over GSSAPI, whom libzmq {} lets in all the same (its issue 4912): install a libzmq newer than 4.3.5, or have this policy take every principal from everywhere and the program look at each message's User-Id",

@@ -11,6 +11,7 @@ mod draft;
 pub(crate) mod fd;
 pub(crate) mod locked;
 pub(crate) mod message;
+pub(crate) mod origin;
 pub(crate) mod os;
 pub(crate) mod poll;
 pub(crate) mod socket;

@@ -1,6 +1,7 @@
 //! `RawSocket`: a libzmq socket that is closed when it is dropped.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::ManuallyDrop;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
@@ -35,6 +36,18 @@ impl RawSocket {
         let socket = unsafe { (api.socket)(context.as_ptr(), kind) };
         let socket = NonNull::new(socket).ok_or_else(|| last_error(api, "zmq_socket"))?;
         Ok(Self {
+            api,
+            socket,
+            process: Process::remember(),
+        })
+    }
+
+    /// Uses a socket that its host goes on owning: it is not closed.
+    ///
+    /// # Safety
+    /// `socket` is a socket of the library behind `api`, open and used by no other thread as long as the result is used.
+    pub(crate) unsafe fn borrow(socket: NonNull<c_void>, api: &'static Api) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self {
             api,
             socket,
             process: Process::remember(),

@@ -18,7 +18,7 @@ use crate::socket::options::{
     GSSAPI_SERVICE_PRINCIPAL_NAMETYPE, PLAIN_PASSWORD, PLAIN_SERVER, PLAIN_USERNAME, SocketOption,
     ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN,
 };
-use crate::socket::{Capability, Mechanism, Secured, sealed};
+use crate::socket::{Capability, Context, Mechanism, Secured, sealed};
 
 /// A server without encryption that admits by address ("Strawhouse").
 ///
@@ -302,7 +302,8 @@ impl std::fmt::Debug for Keys {
 /// What makes a server fail closed: a domain that is never empty, refusal where no handler answers, and a handler that lives as long as
 /// the socket.
 fn guard(socket: &mut Secured, domain: Domain) -> Result<()> {
-    if domain.context().as_raw() != socket.context().as_raw() {
+    let another = |context: &Context| context.as_raw() != domain.context().as_raw();
+    if socket.context().is_some_and(another) {
         return Err(Error::InvalidOption {
             name: "ZMQ_ZAP_DOMAIN",
             reason: format!(

@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+use zmq_sys_wrap::Api;
 
+use super::context;
 use super::monitor::Hub;
 use super::options::{self, About, OptionValue, SocketOption, Writable};
 use super::probe::{Expected, Proof};
@@ -39,19 +41,39 @@ pub(crate) mod sealed {
 
 /// What a [`Mechanism`] settles for a socket.
 pub struct Secured {
-    context: Context,
-    options: Vec<Setting>,
-    keep_alive: KeepAlive,
+    api: &'static Api,
+    /// `None` for a socket of a host's, of which nobody can tell in which context it is.
+    context: Option<Context>,
+    pub(super) options: Vec<Setting>,
+    pub(super) keep_alive: KeepAlive,
     watch: Option<(Arc<dyn Watch>, Arc<AtomicBool>)>,
     proof: Option<Arc<dyn Proof>>,
 }
 
-struct Setting {
-    option: About,
-    value: Result<Zeroizing<Vec<u8>>>,
+pub(super) struct Setting {
+    pub(super) option: About,
+    pub(super) value: Result<Zeroizing<Vec<u8>>>,
 }
 
 impl Secured {
+    /// What `mechanism` settles for a socket of this context, or of a host's.
+    pub(super) fn by(
+        mechanism: impl Mechanism,
+        api: &'static Api,
+        context: Option<Context>,
+    ) -> Result<Self> {
+        let mut secured = Self {
+            api,
+            context,
+            options: Vec::new(),
+            keep_alive: Arc::new(()),
+            watch: None,
+            proof: None,
+        };
+        mechanism.secure(&mut secured)?;
+        Ok(secured)
+    }
+
     pub(crate) fn set<T: OptionValue, A: Writable>(
         &mut self,
         option: SocketOption<T, A>,
@@ -75,15 +97,15 @@ impl Secured {
         self.proof = Some(proof);
     }
 
-    /// The context the socket will live in.
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
+    /// The context the socket will live in; `None` for a socket of a host's, whose context nobody can tell.
+    pub(crate) fn context(&self) -> Option<&Context> {
+        self.context.as_ref()
     }
 
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported).
     pub(crate) fn require(&self, capability: Capability) -> Result<()> {
-        self.context.require(capability)
+        context::require(self.api, capability)
     }
 }
 
@@ -128,14 +150,8 @@ impl SocketBuilder {
 
     /// Gives the socket its security mechanism; without one it speaks NULL and is open to anybody. A second one replaces the first.
     pub fn secure(mut self, mechanism: impl Mechanism) -> Self {
-        let mut secured = Secured {
-            context: self.context.clone(),
-            options: Vec::new(),
-            keep_alive: Arc::new(()),
-            watch: None,
-            proof: None,
-        };
-        self.secured = Some(mechanism.secure(&mut secured).map(|()| secured));
+        let context = Some(self.context.clone());
+        self.secured = Some(Secured::by(mechanism, self.context.api(), context));
         self
     }
 

@@ -123,10 +123,7 @@ impl Context {
     /// Source: `zmq_has(3)`.
     #[doc(alias = "zmq_has")]
     pub fn has(&self, capability: Capability) -> bool {
-        match (capability, capability.c_name()) {
-            (Capability::Since(major, minor, patch), _) => self.version() >= (major, minor, patch),
-            (_, name) => name.is_some_and(|name| ffi::has(self.api(), name)),
-        }
+        has(self.api(), capability)
     }
 
     /// Major, minor and patch number of this libzmq.
@@ -140,15 +137,28 @@ impl Context {
     /// # Errors
     /// [`Error::Unsupported`].
     pub(crate) fn require(&self, capability: Capability) -> Result<()> {
-        if self.has(capability) {
-            Ok(())
-        } else {
-            Err(Error::Unsupported(capability))
-        }
+        require(self.api(), capability)
     }
 
     pub(super) fn raw(&self) -> &RawContext {
         &self.0
+    }
+}
+
+fn has(api: &'static Api, capability: Capability) -> bool {
+    match (capability, capability.c_name()) {
+        (Capability::Since(major, minor, patch), _) => ffi::version(api) >= (major, minor, patch),
+        (_, name) => name.is_some_and(|name| ffi::has(api, name)),
+    }
+}
+
+/// # Errors
+/// [`Error::Unsupported`].
+pub(super) fn require(api: &'static Api, capability: Capability) -> Result<()> {
+    if has(api, capability) {
+        Ok(())
+    } else {
+        Err(Error::Unsupported(capability))
     }
 }
 

@@ -40,6 +40,7 @@
 //! [`proxy`] and [`SteerableProxy`] work with any two sockets. Which type waits, drops or refuses where a peer is slow or gone is in `zmq_socket(3)`. How each is secured: [`security`](crate::security).
 //! The names of libzmq and ours, side by side, are in `docs/libzmq.md`.
 
+mod borrowed;
 mod builder;
 mod context;
 #[cfg(feature = "draft")]
@@ -70,6 +71,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::AsyncSocket;
+#[doc(hidden)]
+pub use borrowed::{library_of, secure_borrowed};
 pub use builder::{Mechanism, SocketBuilder};
 pub(crate) use builder::{Secured, sealed};
 #[cfg(feature = "linked")]

@@ -1,0 +1,213 @@
+//! What C passes: texts with explicit lengths, places for answers.
+
+use std::ffi::{CString, OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::NonNull;
+
+use crate::handle::null;
+use crate::result::ironhouse_result_t::{
+    IRONHOUSE_BAD_TEXT, IRONHOUSE_BUFFER_TOO_SMALL, IRONHOUSE_INVALID_ARGUMENT,
+};
+use crate::result::{Failure, Result};
+
+/// In the place of a text's length: the text ends with a NUL.
+pub(crate) const IRONHOUSE_NUL: usize = usize::MAX;
+
+/// Longest text that a NUL may end.
+const LONGEST: usize = 64 * 1024;
+
+/// A place for an answer.
+pub(crate) struct Out<T>(NonNull<T>);
+
+impl<T: Copy> Out<T> {
+    /// # Safety
+    /// `place` is NULL, or may be read and written as long as the result lives, by nobody else.
+    pub(crate) unsafe fn new(what: &str, place: *mut T) -> Result<Self> {
+        NonNull::new(place).map(Self).ok_or_else(|| null(what))
+    }
+
+    pub(crate) fn write(&self, value: T) {
+        // SAFETY: who called `new` answers for the place; it is not read, so it may be uninitialised.
+        unsafe { self.0.write(value) };
+    }
+
+    pub(crate) fn read(&self) -> T {
+        // SAFETY: who called `new` answers for the place.
+        unsafe { self.0.read() }
+    }
+}
+
+/// # Safety
+/// `data` is NULL, or `length` bytes can be read from it as long as the result lives.
+pub(crate) unsafe fn bytes<'a>(what: &str, data: *const u8, length: usize) -> Result<&'a [u8]> {
+    if length == 0 {
+        return Ok(&[]);
+    }
+    if data.is_null() {
+        return Err(null(what));
+    }
+    if length > isize::MAX as usize {
+        return Err(Failure::new(
+            IRONHOUSE_INVALID_ARGUMENT,
+            format!("{what}: {length} bytes are more than memory holds"),
+        ));
+    }
+    // SAFETY: it is not NULL, and the caller answers for that many bytes.
+    Ok(unsafe { std::slice::from_raw_parts(data, length) })
+}
+
+/// The bytes of a text, without the NUL at its end.
+///
+/// # Safety
+/// `data` is NULL, or can be read as long as the result lives: for `length` bytes, or up to the first NUL if that is [`IRONHOUSE_NUL`].
+pub(crate) unsafe fn text_bytes<'a>(
+    what: &str,
+    data: *const c_char,
+    length: usize,
+) -> Result<&'a [u8]> {
+    if data.is_null() {
+        return Err(null(what));
+    }
+    let length = if length == IRONHOUSE_NUL {
+        // SAFETY: the caller answers for all bytes up to a NUL, and no more than LONGEST are looked at.
+        let found = unsafe { libc::strnlen(data, LONGEST) };
+        if found == LONGEST {
+            return Err(Failure::new(
+                IRONHOUSE_BAD_TEXT,
+                format!(
+                    "{what}: no NUL within {LONGEST} bytes: end the text by one, or pass its length"
+                ),
+            ));
+        }
+        found
+    } else {
+        length
+    };
+    // SAFETY: the caller answers for that many bytes.
+    unsafe { bytes(what, data.cast(), length) }
+}
+
+/// # Safety
+/// As [`text_bytes`].
+pub(crate) unsafe fn text<'a>(what: &str, data: *const c_char, length: usize) -> Result<&'a str> {
+    // SAFETY: as our caller says.
+    let bytes = unsafe { text_bytes(what, data, length) }?;
+    std::str::from_utf8(bytes).map_err(|error| {
+        Failure::new(
+            IRONHOUSE_BAD_TEXT,
+            format!("{what}: not UTF-8 from byte {} on", error.valid_up_to()),
+        )
+    })
+}
+
+/// # Safety
+/// As [`text_bytes`].
+pub(crate) unsafe fn path<'a>(data: *const c_char, length: usize) -> Result<&'a Path> {
+    // SAFETY: as our caller says.
+    let bytes = unsafe { text_bytes("path", data, length) }?;
+    Ok(Path::new(OsStr::from_bytes(bytes)))
+}
+
+/// A buffer of C's for a text.
+pub(crate) struct Buffer {
+    text: *mut c_char,
+    size: usize,
+    length: *mut usize,
+}
+
+impl Buffer {
+    /// # Safety
+    /// `text` is NULL, or `size` bytes can be written to it; `length` is NULL or can be written to; both as long as the result lives.
+    pub(crate) unsafe fn new(text: *mut c_char, size: usize, length: *mut usize) -> Self {
+        Self { text, size, length }
+    }
+
+    /// Writes a text and the NUL at its end, or says how long it is.
+    pub(crate) fn write(&self, what: &str, text: &str) -> Result<()> {
+        if !self.length.is_null() {
+            // SAFETY: who called `new` answers for the place.
+            unsafe { self.length.write(text.len()) };
+        }
+        if self.text.is_null() {
+            return if self.size == 0 && !self.length.is_null() {
+                Ok(())
+            } else {
+                Err(null(what))
+            };
+        }
+        if text.len() >= self.size {
+            if self.size > 0 {
+                // SAFETY: the buffer has a byte, says who called `new`.
+                unsafe { self.text.write(0) };
+            }
+            return Err(Failure::new(
+                IRONHOUSE_BUFFER_TOO_SMALL,
+                format!(
+                    "{what}: it takes {} bytes with the NUL at its end, and the buffer has {}",
+                    text.len() + 1,
+                    self.size
+                ),
+            ));
+        }
+        // SAFETY: the buffer has more than that many bytes, and is not ours.
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), self.text, text.len()) };
+        // SAFETY: one behind the text is within the buffer, by the check above.
+        let end = unsafe { self.text.add(text.len()) };
+        // SAFETY: as above.
+        unsafe { end.write(0) };
+        Ok(())
+    }
+}
+
+/// A text for C that ends with a NUL. What is behind a NUL within it is cut off.
+pub(crate) fn c_text(text: &str) -> CString {
+    let until = text.split('\0').next().unwrap_or_default();
+    CString::new(until).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_has_no_end_is_refused() {
+        let endless = vec![b'a'; LONGEST + 1];
+        // SAFETY: as many bytes as are looked at.
+        let refused = unsafe { text("name", endless.as_ptr().cast(), IRONHOUSE_NUL) };
+        assert_eq!(refused.unwrap_err().result, IRONHOUSE_BAD_TEXT);
+    }
+
+    #[test]
+    fn text_takes_an_explicit_length_or_a_nul() {
+        let pump = c"pump 7";
+        // SAFETY: within the text.
+        assert_eq!(unsafe { text("name", pump.as_ptr(), 4) }.unwrap(), "pump");
+        // SAFETY: it ends with a NUL.
+        let whole = unsafe { text("name", pump.as_ptr(), IRONHOUSE_NUL) };
+        assert_eq!(whole.unwrap(), "pump 7");
+    }
+
+    #[test]
+    fn small_buffer_is_told_how_much_is_needed() {
+        let (mut place, mut length) = ([1; 4], 0);
+        // SAFETY: a buffer of four bytes and a length, both alive.
+        let buffer = unsafe { Buffer::new(place.as_mut_ptr(), place.len(), &mut length) };
+        let failure = buffer.write("name", "pump").unwrap_err();
+        assert_eq!(failure.result, IRONHOUSE_BUFFER_TOO_SMALL);
+        assert_eq!((place[0], length), (0, 4));
+        // SAFETY: as above.
+        let buffer = unsafe { Buffer::new(place.as_mut_ptr(), place.len(), &mut length) };
+        buffer.write("name", "abc").unwrap();
+        assert_eq!(place.map(|c| c as u8), *b"abc\0");
+    }
+
+    #[test]
+    fn length_alone_can_be_asked_for() {
+        let mut length = 0;
+        // SAFETY: no buffer, and a length.
+        let buffer = unsafe { Buffer::new(std::ptr::null_mut(), 0, &mut length) };
+        buffer.write("name", "pump").unwrap();
+        assert_eq!(length, 4);
+    }
+}

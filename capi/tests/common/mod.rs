@@ -1,0 +1,73 @@
+//! The library as it is shipped: built by `-p`, whatever features a build of the whole workspace turned on.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The name by which programs load it.
+pub const SONAME: &str = match env!("CARGO_PKG_VERSION_MAJOR").as_bytes() {
+    b"0" => concat!("libironhouse_c.so.0.", env!("CARGO_PKG_VERSION_MINOR")),
+    _ => concat!("libironhouse_c.so.", env!("CARGO_PKG_VERSION_MAJOR")),
+};
+
+pub struct Library {
+    /// `libironhouse_c.so`.
+    pub shared: PathBuf,
+    /// `libironhouse_c.a`.
+    pub archive: PathBuf,
+    /// A folder with a link to it by its SONAME, as installing makes one.
+    pub installed: PathBuf,
+}
+
+pub fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--locked", "--package", "ironhouse-capi"])
+            .args(["--message-format", "json-render-diagnostics"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "cargo build: {}", built.status);
+        let text = String::from_utf8(built.stdout).unwrap();
+        let artifact = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find(|message| {
+                message["reason"] == "compiler-artifact"
+                    && message["target"]["name"] == "ironhouse_c"
+            })
+            .expect("cargo names what it built");
+        let ending_in = |end: &str| {
+            let files = artifact["filenames"].as_array().unwrap();
+            let mut files = files.iter().filter_map(|file| file.as_str());
+            let file = files.find(|file| file.ends_with(end));
+            PathBuf::from(file.unwrap_or_else(|| panic!("cargo built no {end}")))
+        };
+        let installed = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("installed");
+        let shared = ending_in(".so");
+        fs::create_dir_all(&installed).unwrap();
+        // Another test may be doing the same.
+        let fresh = installed.join(format!("{}.{SONAME}", std::process::id()));
+        std::os::unix::fs::symlink(&shared, &fresh).unwrap();
+        fs::rename(&fresh, installed.join(SONAME)).unwrap();
+        Library {
+            shared,
+            installed,
+            archive: ending_in(".a"),
+        }
+    })
+}
+
+/// What a tool prints.
+pub fn output(command: &mut Command) -> String {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}

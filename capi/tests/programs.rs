@@ -1,0 +1,113 @@
+//! Programs in C that use the library, built as their authors would and run; and run under valgrind.
+
+mod common;
+
+use std::env::consts::EXE_SUFFIX;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{library, output};
+
+/// How long a program may take.
+const SECONDS: &str = "60";
+/// The same, where valgrind runs it.
+const SECONDS_UNDER_VALGRIND: &str = "300";
+
+/// The C compilers at hand: gcc, and clang where it is installed.
+fn compilers() -> Vec<&'static str> {
+    let clang = Command::new("clang").arg("--version").output();
+    let clang = clang.is_ok_and(|found| found.status.success());
+    let mut compilers = vec!["gcc"];
+    compilers.extend(clang.then_some("clang"));
+    compilers
+}
+
+/// Builds `tests/c/NAME.c`.
+fn build(compiler: &str, name: &str, libraries: &[&str]) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = library().shared.parent().unwrap();
+    // Each test builds its own: others run theirs meanwhile.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or(name).replace("::", "-");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("{test}-{compiler}-{name}{EXE_SUFFIX}"));
+    output(
+        Command::new(compiler)
+            .args(["-std=c11", "-D_GNU_SOURCE", "-g"])
+            .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+            .arg("-I")
+            .arg(root.join("include"))
+            .arg(root.join("tests/c").join(name).with_extension("c"))
+            .arg("-o")
+            .arg(&program)
+            .arg("-L")
+            .arg(folder)
+            .arg(format!("-Wl,-rpath,{}", library().installed.display()))
+            .args(libraries.iter().map(|library| format!("-l{library}"))),
+    );
+    program
+}
+
+/// A folder for the program's files, and its environment.
+fn prepare(command: &mut Command) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    command
+        .current_dir(folder.path())
+        .env("LIBIRONHOUSE_C", &library().shared);
+    folder
+}
+
+fn run(name: &str, libraries: &[&str]) {
+    for compiler in compilers() {
+        let program = build(compiler, name, libraries);
+        let mut command = Command::new("timeout");
+        let _folder = prepare(command.args(["--kill-after=5", SECONDS]).arg(program));
+        print!("{}", output(&mut command));
+    }
+}
+
+fn run_under_valgrind(name: &str, libraries: &[&str]) {
+    let program = build("gcc", name, libraries);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", SECONDS_UNDER_VALGRIND])
+        .args(["valgrind", "--quiet", "--error-exitcode=9"])
+        .args(["--fair-sched=yes", "--leak-check=full"])
+        .args(["--show-leak-kinds=definite,indirect"])
+        .args(["--errors-for-leak-kinds=definite,indirect"])
+        .arg(format!(
+            "--suppressions={}",
+            root.join("../ci/valgrind.supp").display()
+        ))
+        .arg(program);
+    let _folder = prepare(&mut command);
+    print!("{}", output(&mut command));
+}
+
+macro_rules! programs {
+    ($($(#[$doc:meta])* $name:ident: $libraries:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[test]
+            fn $name() {
+                run(stringify!($name), &$libraries);
+            }
+        )*
+
+        mod valgrind {
+            $(
+                #[test]
+                #[ignore = "needs valgrind"]
+                fn $name() {
+                    super::run_under_valgrind(stringify!($name), &$libraries);
+                }
+            )*
+        }
+    };
+}
+
+programs! {
+    /// Keys, certificates, and wrong use of either.
+    keys: ["ironhouse_c", "zmq"];
+}

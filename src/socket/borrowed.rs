@@ -1,0 +1,111 @@
+//! Sockets that a host made and goes on owning: secured here, used by it. For the C interface.
+
+use std::any::Any;
+use std::ffi::c_void;
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use zmq_sys_wrap::{Api, zmq};
+
+use super::builder::{KeepAlive, Secured};
+use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT};
+use super::{Mechanism, SocketType};
+use crate::error::{Error, Result};
+use crate::ffi::origin;
+use crate::ffi::socket::RawSocket;
+
+/// Longest endpoint that is shown; there are longer ones over inproc.
+const ENDPOINT: usize = 1024;
+
+/// Gives a socket of a host's its mechanism, before the host binds or connects it; what is to be kept until the host has closed it.
+///
+/// Only the options are set: nobody watches the socket's connections, so that a peer who is no longer admitted is refused when it comes
+/// again, but not put out. The host must not set options of security, nor the handshake's time to 0, afterwards. After an error the socket may be
+/// secured in part: it must be closed.
+///
+/// Whether the socket is in the context that the authenticator guards cannot be told: in another, everybody is refused.
+///
+/// # Safety
+/// `socket` is an open socket of some libzmq in this process, which no other thread uses meanwhile; `api` has the functions of one.
+///
+/// # Errors
+/// [`Error::ForeignSocket`]: another libzmq than that of `api` made it. [`Error::SocketInUse`]: it was bound or connected before.
+/// [`Error::InvalidOption`]: a STREAM, or a socket whose handshakes may take for ever. [`Error::Zmq`]: it is closed (`ENOTSOCK`), or an
+/// option was refused. Else as the mechanism's.
+#[allow(unsafe_code)]
+pub unsafe fn secure_borrowed(
+    socket: NonNull<c_void>,
+    api: &'static Api,
+    mechanism: impl Mechanism,
+) -> Result<Arc<dyn Any + Send + Sync>> {
+    if !socket.cast::<usize>().is_aligned() {
+        return Err(Error::InvalidOption {
+            name: "socket",
+            reason: "the pointer is not aligned as that of a socket is".into(),
+        });
+    }
+    // SAFETY: our caller keeps the contract, which is the same.
+    unsafe { origin::check(socket, api) }?;
+    // SAFETY: our caller keeps the contract, and the library is the right one as far as anybody knows.
+    let raw = unsafe { RawSocket::borrow(socket, api) };
+    check(&raw)?;
+    let Secured {
+        options,
+        keep_alive,
+        ..
+    } = Secured::by(mechanism, api, None)?;
+    for setting in options {
+        raw.set(setting.option.id, &setting.value?)
+            .map_err(|error| error.on(setting.option.name))?;
+    }
+    let keep_alive: KeepAlive = keep_alive;
+    Ok(keep_alive)
+}
+
+/// Whether a mechanism would guard the socket.
+fn check(raw: &RawSocket) -> Result<()> {
+    if number(raw, zmq::ZMQ_TYPE)? == SocketType::Stream as i32 {
+        return Err(Error::InvalidOption {
+            name: "socket type",
+            reason: "a STREAM speaks plain TCP, which no security mechanism guards".into(),
+        });
+    }
+    let mut endpoint = [0; ENDPOINT];
+    let endpoint = match raw.get(LAST_ENDPOINT.about.id, &mut endpoint) {
+        Ok(length) => {
+            let text = endpoint.get(..length).unwrap_or_default();
+            let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+            String::from_utf8_lossy(text).into_owned()
+        }
+        // Only a long one does not fit.
+        Err(Error::Zmq { errno, .. }) if errno.0 == libc::EINVAL => "a long endpoint".to_owned(),
+        Err(error) => return Err(error),
+    };
+    if !endpoint.is_empty() {
+        return Err(Error::SocketInUse { endpoint });
+    }
+    if number(raw, HANDSHAKE_IVL.about.id as u32)? == 0 {
+        return Err(Error::InvalidOption {
+            name: HANDSHAKE_IVL.about.name,
+            reason:
+                "0 would let unauthenticated peers stay for ever; set what a handshake may take"
+                    .into(),
+        });
+    }
+    Ok(())
+}
+
+fn number(raw: &RawSocket, option: u32) -> Result<i32> {
+    let mut value = [0; size_of::<i32>()];
+    raw.get(option as i32, &mut value)?;
+    Ok(i32::from_ne_bytes(value))
+}
+
+/// The file that the libzmq behind `api` was loaded from, or the program it is linked into; `None` where the system does not know.
+///
+/// # Errors
+/// [`Error::Zmq`]: a socket, which is made to find out, cannot be had.
+pub fn library_of(api: &'static Api) -> Result<Option<PathBuf>> {
+    Ok(origin::of_api(api)?.map(|image| image.path))
+}
