@@ -75,6 +75,26 @@ struct zmq_pollitem_t;
 #define IRONHOUSE_FINGERPRINT_SIZE 64
 
 /**
+ * A decision: admit the peer.
+ */
+#define IRONHOUSE_ADMIT 200
+
+/**
+ * A decision: not now; the peer comes back.
+ */
+#define IRONHOUSE_RETRY 300
+
+/**
+ * A decision: refuse the peer.
+ */
+#define IRONHOUSE_REFUSE 400
+
+/**
+ * A decision: something broke; the peer does not come back by itself.
+ */
+#define IRONHOUSE_FAIL 500
+
+/**
  * What became of a call. A number keeps its meaning for ever; later versions may add some.
  */
 typedef enum {
@@ -189,10 +209,40 @@ typedef enum {
 } ironhouse_result_t;
 
 /**
+ * Decides, for all secured sockets of a context, who may connect: a ZAP handler on a thread of the library. May be used by several threads at
+ * once.
+ */
+typedef struct ironhouse_authenticator_t ironhouse_authenticator_t;
+
+/**
  * A certificate: a public key, metadata and dates, and where it was made or loaded with it, the secret key, which is wiped when the
  * certificate is destroyed. May be used by several threads at once. Files are those of CZMQ and pyzmq.
  */
 typedef struct ironhouse_certificate_t ironhouse_certificate_t;
+
+/**
+ * Users and their passwords: in memory, or those of a file of lines `name=password` or `name=` and an Argon2id hash, which is followed.
+ * May be used by several threads and policies at once, which keep it by themselves.
+ */
+typedef struct ironhouse_passwords_t ironhouse_passwords_t;
+
+/**
+ * Who may connect to the sockets of a domain: by address, mechanism and credential, in this order. A new one refuses everybody, and each
+ * call opens one door. In force once it is given to an authenticator, which takes a copy: later calls change the handle alone.
+ * May be used by several threads at once.
+ */
+typedef struct ironhouse_policy_t ironhouse_policy_t;
+
+/**
+ * The answer to one peer.
+ */
+typedef struct ironhouse_reply_t ironhouse_reply_t;
+
+/**
+ * A set of certificates whose owners a policy may admit: in memory, or those of a directory or key file, which are followed change by change.
+ * May be used by several threads and policies at once, which keep it by themselves.
+ */
+typedef struct ironhouse_store_t ironhouse_store_t;
 
 /**
  * The functions of one libzmq (4.3.0 or later): the host's, through which all of its contexts and sockets are used.
@@ -258,9 +308,193 @@ typedef struct {
 } ironhouse_api_t;
 
 /**
+ * How wide and how long decisions may be.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the program knows it.
+   */
+  size_t size;
+  /**
+   * Milliseconds that a decision may take before its peer is told to try again; 0 for 10000. Keep it below the servers' ZMQ_HANDSHAKE_IVL.
+   */
+  uint32_t deadline;
+  /**
+   * How many callbacks may run at a time; 0 for 32.
+   */
+  uint32_t callback_threads;
+} ironhouse_authenticator_options_t;
+
+/**
+ * What is called for each of several texts, which is valid until it returns. It must not unwind.
+ */
+typedef void (*ironhouse_text_fn)(void *user_data, const char *text);
+
+/**
+ * What an authenticator has done since its start.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the program knows it: set it before the call.
+   */
+  size_t size;
+  /**
+   * Peers admitted.
+   */
+  uint64_t admitted;
+  /**
+   * Peers told to try again.
+   */
+  uint64_t deferred;
+  /**
+   * Peers refused.
+   */
+  uint64_t refused;
+  /**
+   * Messages that were no ZAP requests.
+   */
+  uint64_t malformed;
+  /**
+   * Decisions that are being waited for now.
+   */
+  uint64_t pending;
+  /**
+   * Audit events that a callback missed because it was too slow.
+   */
+  uint64_t dropped;
+} ironhouse_counters_t;
+
+/**
+ * Something that an authenticator did. Texts are valid until the callback returns, and hold no secret.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the library knows it: later versions add fields at its end.
+   */
+  size_t size;
+  /**
+   * What happened, in a word for machines: "decision", "malformed", "clock_jumped", "locked_out", "config_changed", "config_refused",
+   * "handler_died"; later versions may add some.
+   */
+  const char *name;
+  /**
+   * The same in a line for people.
+   */
+  const char *text;
+  /**
+   * Of a decision: IRONHOUSE_ADMIT, IRONHOUSE_RETRY, IRONHOUSE_REFUSE or IRONHOUSE_FAIL; else 0.
+   */
+  int status;
+  /**
+   * Of a decision: why, in a word for machines; else NULL.
+   */
+  const char *reason;
+  /**
+   * Of a decision: the domain; else NULL.
+   */
+  const char *domain;
+  /**
+   * Of a decision: where the peer is; else NULL.
+   */
+  const char *address;
+  /**
+   * Of a decision: "NULL", "PLAIN", "CURVE" or "GSSAPI"; else NULL.
+   */
+  const char *mechanism;
+  /**
+   * Of a decision: the user's name, public key in Z85 or principal; NULL, where the peer presented none.
+   */
+  const char *identity;
+} ironhouse_event_t;
+
+/**
+ * Is told of an event. It must not unwind.
+ */
+typedef void (*ironhouse_event_fn)(void *user_data, const ironhouse_event_t *event);
+
+/**
+ * What frees a callback's user data. It is called once, after the last use of the data, by any thread, also where the call that took the data
+ * failed. May be NULL. It must not unwind.
+ */
+typedef void (*ironhouse_free_fn)(void *user_data);
+
+/**
+ * What a peer presents: see ironhouse_authenticator_explain().
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the program knows it.
+   */
+  size_t size;
+  /**
+   * "NULL", "PLAIN", "CURVE" or "GSSAPI", ended by a NUL.
+   */
+  const char *mechanism;
+  /**
+   * The user's name (PLAIN), public key in Z85 (CURVE) or principal (GSSAPI).
+   */
+  const char *name;
+  /**
+   * Its length, or IRONHOUSE_NUL.
+   */
+  size_t name_length;
+  /**
+   * The password (PLAIN).
+   */
+  const char *password;
+  /**
+   * Its length, or IRONHOUSE_NUL.
+   */
+  size_t password_length;
+} ironhouse_credential_t;
+
+/**
  * What is called for each metadata value: its name and text, which are valid until it returns. It must not unwind.
  */
 typedef void (*ironhouse_meta_fn)(void *user_data, const char *name, const char *value);
+
+/**
+ * Who wants to be admitted. Texts are valid until the callback returns.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the library knows it: later versions add fields at its end.
+   */
+  size_t size;
+  /**
+   * The domain of the socket that the peer wants to connect to.
+   */
+  const char *domain;
+  /**
+   * Where it is: an IP address, or `localhost:uid:gid:pid`.
+   */
+  const char *address;
+  /**
+   * Its public key in Z85, which it has proven to be its own (CURVE); else NULL.
+   */
+  const char *public_key;
+  /**
+   * Its Kerberos principal, which it has proven to be (GSSAPI); else NULL.
+   */
+  const char *principal;
+} ironhouse_peer_t;
+
+/**
+ * Decides on a peer: returns IRONHOUSE_ADMIT, IRONHOUSE_REFUSE, IRONHOUSE_RETRY or IRONHOUSE_FAIL; anything else refuses.
+ *
+ * It is called by threads of the library, several at a time, and delays its own peer alone. A peer whose decision takes longer than the
+ * authenticator's deadline is told to try again, and an authenticator that is destroyed does not wait for longer either. `reply` takes what
+ * an admitted peer's messages shall carry, and is destroyed when the callback returns. It must not unwind.
+ */
+typedef int (*ironhouse_decide_fn)(void *user_data, const ironhouse_peer_t *peer, ironhouse_reply_t *reply);
+
+/**
+ * Is told of a peer, and has the decision given later, by any thread, through ironhouse_reply_answer().
+ *
+ * It is called by threads of the library, several at a time. Each reply must be answered or destroyed, also when it is too late. It must not
+ * unwind.
+ */
+typedef void (*ironhouse_ask_fn)(void *user_data, const ironhouse_peer_t *peer, ironhouse_reply_t *reply);
 
 #ifdef __cplusplus
 extern "C" {
@@ -290,6 +524,106 @@ ironhouse_result_t ironhouse_api_zmq_has(const ironhouse_api_t *api, const char 
  * Writes at most `size` bytes, the NUL at the end among them, and the text's length without it to `length`, if that is not NULL.
  */
 ironhouse_result_t ironhouse_api_zmq_file(const ironhouse_api_t *api, char *file, size_t size, size_t *length);
+
+/**
+ * Starts the authenticator of a context that the program owns. IRONHOUSE_HANDLER_EXISTS, if it has a ZAP handler already, ours or another
+ * (CZMQ's zauth, pyzmq's). Destroy it by ironhouse_authenticator_destroy().
+ *
+ * Set the context's options before: its socket makes ZMQ_IO_THREADS final, and counts as one of ZMQ_MAX_SOCKETS. `options` may be NULL.
+ *
+ * The context may be terminated before the authenticator is destroyed, or after it; call nothing but that in between. As long as neither was
+ * done, domains without a policy refuse everybody.
+ */
+ironhouse_result_t ironhouse_authenticator_start(ironhouse_authenticator_t **authenticator,
+                                                 const ironhouse_api_t *api,
+                                                 void *context,
+                                                 const ironhouse_authenticator_options_t *options);
+
+/**
+ * As ironhouse_authenticator_start(), with the domains and policies of a file (ironhouse.toml), which is followed from now on.
+ */
+ironhouse_result_t ironhouse_authenticator_load(ironhouse_authenticator_t **authenticator,
+                                                const ironhouse_api_t *api,
+                                                void *context,
+                                                const char *path,
+                                                size_t path_length);
+
+/**
+ * Ends an authenticator; the pointer is NULL afterwards. Does nothing if it is NULL.
+ *
+ * Sockets that it guards admit nobody from now on, but for those over GSSAPI: there libzmq admits every principal, so close these before. Waits
+ * for a callback in progress at most until its deadline, and for an audit callback two seconds; not at all in a callback. User data is freed
+ * when this returns, but that of a callback that goes on.
+ */
+ironhouse_result_t ironhouse_authenticator_destroy(ironhouse_authenticator_t **authenticator);
+
+/**
+ * Sets the policy of a domain (1 to 255 ASCII characters), in the place of an earlier one. In force for every handshake from when this returns.
+ */
+ironhouse_result_t ironhouse_authenticator_set_policy(ironhouse_authenticator_t *authenticator,
+                                                      const char *domain,
+                                                      size_t domain_length,
+                                                      const ironhouse_policy_t *policy);
+
+/**
+ * Sets the policy of all domains that have none, as those of sockets that the program secured by itself. Without it, they refuse everybody.
+ */
+ironhouse_result_t ironhouse_authenticator_set_fallback(ironhouse_authenticator_t *authenticator, const ironhouse_policy_t *policy);
+
+/**
+ * Refuses a public key from now on in every domain, whatever its policy says. A connection that stands goes on: it is the program's own
+ * socket, which nobody else may use.
+ */
+ironhouse_result_t ironhouse_authenticator_revoke(ironhouse_authenticator_t *authenticator, const char *key, size_t key_length);
+
+/**
+ * Takes ironhouse_authenticator_revoke() back; IRONHOUSE_NOT_FOUND, if the key was not revoked.
+ */
+ironhouse_result_t ironhouse_authenticator_unrevoke(ironhouse_authenticator_t *authenticator, const char *key, size_t key_length);
+
+/**
+ * Puts the file of ironhouse_authenticator_load() into force as it is now, without waiting for it to be at rest; or not at all.
+ */
+ironhouse_result_t ironhouse_authenticator_reload(ironhouse_authenticator_t *authenticator);
+
+/**
+ * Calls `each` for everything that is wrong with its file and with the stores that its policies use, on this thread and before it returns.
+ */
+ironhouse_result_t ironhouse_authenticator_each_problem(const ironhouse_authenticator_t *authenticator, ironhouse_text_fn each, void *user_data);
+
+/**
+ * Reads the counters. Set `counters->size` before.
+ */
+ironhouse_result_t ironhouse_authenticator_counters(const ironhouse_authenticator_t *authenticator, ironhouse_counters_t *counters);
+
+/**
+ * Has `listen` told of every decision and of what else happens, from now on until the authenticator is destroyed.
+ *
+ * It is called on a thread of its own, one event at a time; decisions never wait for it, and where it is slow it misses what goes beyond 4096
+ * events (`dropped` counts them). `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, or at once
+ * if this call fails. An authenticator takes 64 of them.
+ */
+ironhouse_result_t ironhouse_authenticator_on_event(ironhouse_authenticator_t *authenticator,
+                                                    ironhouse_event_fn listen,
+                                                    void *user_data,
+                                                    ironhouse_free_fn free_user_data);
+
+/**
+ * Tells what would become of a peer of this domain, address and credential, and by which rules: without a handshake, by the code that decides in
+ * earnest. Callbacks are asked, on threads of the library or on this one.
+ *
+ * `status`, if it is not NULL, gets IRONHOUSE_ADMIT, IRONHOUSE_RETRY, IRONHOUSE_REFUSE or IRONHOUSE_FAIL; `text` several lines for people.
+ */
+ironhouse_result_t ironhouse_authenticator_explain(const ironhouse_authenticator_t *authenticator,
+                                                   const char *domain,
+                                                   size_t domain_length,
+                                                   const char *address,
+                                                   size_t address_length,
+                                                   const ironhouse_credential_t *credential,
+                                                   int *status,
+                                                   char *text,
+                                                   size_t size,
+                                                   size_t *length);
 
 /**
  * Why the last call that failed on this thread did: what was tried, on what, and how to mend it. Empty, if none did.
@@ -435,6 +769,288 @@ ironhouse_result_t ironhouse_fingerprint(const char *public_key, size_t public_k
  * Overwrites a secret in a way that no compiler leaves out. Does nothing for NULL.
  */
 void ironhouse_wipe(uint8_t *memory, size_t size);
+
+/**
+ * Makes an empty set of users in memory. Destroy it by ironhouse_passwords_destroy().
+ */
+ironhouse_result_t ironhouse_passwords_memory(ironhouse_passwords_t **passwords);
+
+/**
+ * Opens a password file, which must be open to its owner alone; a changed one is read at the next handshake. Destroy it by
+ * ironhouse_passwords_destroy().
+ */
+ironhouse_result_t ironhouse_passwords_load(ironhouse_passwords_t **passwords, const char *path, size_t path_length);
+
+/**
+ * Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the users keep them.
+ */
+ironhouse_result_t ironhouse_passwords_destroy(ironhouse_passwords_t **passwords);
+
+/**
+ * Adds a user in memory, or changes the password of one; both are 1 to 255 bytes. In force when this returns.
+ */
+ironhouse_result_t ironhouse_passwords_insert(ironhouse_passwords_t *passwords,
+                                              const char *name,
+                                              size_t name_length,
+                                              const char *password,
+                                              size_t password_length);
+
+/**
+ * Removes a user from memory; IRONHOUSE_NOT_FOUND, if there is none. In force when this returns.
+ */
+ironhouse_result_t ironhouse_passwords_remove(ironhouse_passwords_t *passwords, const char *name, size_t name_length);
+
+/**
+ * Calls `each` for everything that is wrong with the file, on this thread and before it returns: what, where, and how to mend it.
+ */
+ironhouse_result_t ironhouse_passwords_each_problem(const ironhouse_passwords_t *passwords, ironhouse_text_fn each, void *user_data);
+
+/**
+ * Makes a policy that refuses everybody. Destroy it by ironhouse_policy_destroy().
+ */
+ironhouse_result_t ironhouse_policy_new(ironhouse_policy_t **policy);
+
+/**
+ * Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Authenticators that the policy was given to keep it.
+ */
+ironhouse_result_t ironhouse_policy_destroy(ironhouse_policy_t **policy);
+
+/**
+ * Admits peers of this address or block only (192.0.2.7, 10.0.0.0/8, uid:1000), and of those that other calls allow. Without any, the address does
+ * not matter.
+ */
+ironhouse_result_t ironhouse_policy_allow(ironhouse_policy_t *policy, const char *address, size_t address_length);
+
+/**
+ * Refuses peers of this address or block, whatever else allows them.
+ */
+ironhouse_result_t ironhouse_policy_deny(ironhouse_policy_t *policy, const char *address, size_t address_length);
+
+/**
+ * Admits peers without any credential, by their address alone: the NULL mechanism.
+ */
+ironhouse_result_t ironhouse_policy_null(ironhouse_policy_t *policy);
+
+/**
+ * Admits peers that know a name and its password (PLAIN). Both travel in clear text.
+ */
+ironhouse_result_t ironhouse_policy_plain(ironhouse_policy_t *policy, const ironhouse_passwords_t *passwords);
+
+/**
+ * Admits whoever encrypts by CURVE, without asking who it is. Replaces what other calls say of CURVE.
+ */
+ironhouse_result_t ironhouse_policy_curve_any(ironhouse_policy_t *policy);
+
+/**
+ * Admits the owners of the certificates in any of `count` stores. Their metadata are properties of every message that they send. Replaces what other
+ * calls say of CURVE.
+ */
+ironhouse_result_t ironhouse_policy_curve_stores(ironhouse_policy_t *policy, const ironhouse_store_t *const *stores, size_t count);
+
+/**
+ * Admits the owners of the certificates in a store: ironhouse_policy_curve_stores() of one.
+ */
+ironhouse_result_t ironhouse_policy_curve_store(ironhouse_policy_t *policy, const ironhouse_store_t *store);
+
+/**
+ * Admits over CURVE whom `decide` admits. Replaces what other calls say of CURVE.
+ *
+ * `user_data` goes to every call of `decide`. `free_user_data` (or NULL) frees it, once, on any thread: after the last policy that has it is gone,
+ * or at once if this call fails.
+ */
+ironhouse_result_t ironhouse_policy_curve_callback(ironhouse_policy_t *policy,
+                                                   ironhouse_decide_fn decide,
+                                                   void *user_data,
+                                                   ironhouse_free_fn free_user_data);
+
+/**
+ * As ironhouse_policy_curve_callback(), but the answer may be given later: for programs that ask another service.
+ */
+ironhouse_result_t ironhouse_policy_curve_deferred(ironhouse_policy_t *policy,
+                                                   ironhouse_ask_fn ask,
+                                                   void *user_data,
+                                                   ironhouse_free_fn free_user_data);
+
+/**
+ * Admits every Kerberos principal over GSSAPI: the only rule that libzmq up to 4.3.5 carries out. Replaces what other calls say of GSSAPI.
+ */
+ironhouse_result_t ironhouse_policy_gssapi_any(ironhouse_policy_t *policy);
+
+/**
+ * Admits over GSSAPI whom `decide` admits, as ironhouse_policy_curve_callback(). An authenticator takes it only where libzmq, from 4.3.6 on, carries
+ * refusals out.
+ */
+ironhouse_result_t ironhouse_policy_gssapi_callback(ironhouse_policy_t *policy,
+                                                    ironhouse_decide_fn decide,
+                                                    void *user_data,
+                                                    ironhouse_free_fn free_user_data);
+
+/**
+ * Sets what refused peers are told: IRONHOUSE_REFUSE (as long as nothing is set), after which libzmq's client does not come back by itself, or
+ * IRONHOUSE_RETRY, after which it does once the server's ZMQ_HANDSHAKE_IVL is over.
+ */
+ironhouse_result_t ironhouse_policy_refusal(ironhouse_policy_t *policy, int status);
+
+/**
+ * Sets the User-Id of an admitted peer's messages (zmq_msg_gets(message, "User-Id")), in the place of its key or principal.
+ */
+ironhouse_result_t ironhouse_reply_set_user_id(ironhouse_reply_t *reply, const char *user_id, size_t user_id_length);
+
+/**
+ * Adds a property to an admitted peer's messages (zmq_msg_gets()). Names are 1 to 255 bytes and none of libzmq's own; all together take at most
+ * 64 KiB. A peer whose properties break that is told to try again.
+ */
+ironhouse_result_t ironhouse_reply_add_property(ironhouse_reply_t *reply,
+                                                const char *name,
+                                                size_t name_length,
+                                                const char *value,
+                                                size_t value_length);
+
+/**
+ * Answers by IRONHOUSE_ADMIT, IRONHOUSE_REFUSE, IRONHOUSE_RETRY or IRONHOUSE_FAIL (anything else refuses) and destroys the reply; the pointer is
+ * NULL afterwards. May be called by any thread. An answer after the authenticator's deadline comes too late: the peer was told to try again.
+ */
+ironhouse_result_t ironhouse_reply_answer(ironhouse_reply_t **reply, int status);
+
+/**
+ * Destroys a reply without an answer, which tells the peer to try again; the pointer is NULL afterwards. Does nothing if it is NULL.
+ */
+ironhouse_result_t ironhouse_reply_destroy(ironhouse_reply_t **reply);
+
+/**
+ * Guards a socket by a domain's policy, without encryption: its clients are judged by their address (NULL).
+ *
+ * The socket is the program's, in the context that the authenticator was started on; in another one it refuses everybody. Call this before it is
+ * bound or connected: later, libzmq would leave it open to everybody, so that IRONHOUSE_SOCKET_IN_USE is answered. IRONHOUSE_FOREIGN_SOCKET, if another
+ * copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this fails,
+ * close the socket: it may be secured in part. To be called by the thread that uses the socket.
+ *
+ * The socket is used and closed by the program; nothing has to be released. Close it before its authenticator is destroyed, or else it admits
+ * nobody from then on.
+ */
+ironhouse_result_t ironhouse_socket_null_server(void *socket,
+                                                ironhouse_authenticator_t *authenticator,
+                                                const char *domain,
+                                                size_t domain_length);
+
+/**
+ * As ironhouse_socket_null_server(), for clients that are judged by their name and password (PLAIN), which travel in clear text.
+ */
+ironhouse_result_t ironhouse_socket_plain_server(void *socket, ironhouse_authenticator_t *authenticator, const char *domain, size_t domain_length);
+
+/**
+ * As ironhouse_socket_null_server(), encrypted, for clients that are judged by their public key (CURVE). `certificate` has the server's key pair.
+ */
+ironhouse_result_t ironhouse_socket_curve_server(void *socket,
+                                                 ironhouse_authenticator_t *authenticator,
+                                                 const char *domain,
+                                                 size_t domain_length,
+                                                 const ironhouse_certificate_t *certificate);
+
+/**
+ * As ironhouse_socket_null_server(), encrypted, for clients that are judged by their Kerberos principal (GSSAPI). `principal` (or NULL) is the one
+ * service of the keytab that it takes tickets for, as "zmq@server.example".
+ *
+ * libzmq up to 4.3.5 lets in whomever a policy refuses, so that there the domain's policy must be one that refuses nobody
+ * (IRONHOUSE_GSSAPI_REFUSAL); and it cannot be changed to another any more. Close the socket before its authenticator is destroyed.
+ */
+ironhouse_result_t ironhouse_socket_gssapi_server(void *socket,
+                                                  ironhouse_authenticator_t *authenticator,
+                                                  const char *domain,
+                                                  size_t domain_length,
+                                                  const char *principal,
+                                                  size_t principal_length);
+
+/**
+ * Has a client's socket present a name and a password (PLAIN), in clear text. Both are 1 to 255 bytes.
+ *
+ * To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+ */
+ironhouse_result_t ironhouse_socket_plain_client(void *socket,
+                                                 const ironhouse_api_t *api,
+                                                 const char *name,
+                                                 size_t name_length,
+                                                 const char *password,
+                                                 size_t password_length);
+
+/**
+ * Has a client's socket encrypt (CURVE): `certificate` has its key pair, and it talks to none but the server with the public key `server_key`
+ * (Z85).
+ *
+ * To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+ */
+ironhouse_result_t ironhouse_socket_curve_client(void *socket,
+                                                 const ironhouse_api_t *api,
+                                                 const ironhouse_certificate_t *certificate,
+                                                 const char *server_key,
+                                                 size_t server_key_length);
+
+/**
+ * Has a client's socket present a Kerberos ticket for `service`, as "zmq@server.example", and encrypt (GSSAPI). `principal` (or NULL) says whose,
+ * where the credential cache holds several.
+ *
+ * To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+ */
+ironhouse_result_t ironhouse_socket_gssapi_client(void *socket,
+                                                  const ironhouse_api_t *api,
+                                                  const char *service,
+                                                  size_t service_length,
+                                                  const char *principal,
+                                                  size_t principal_length);
+
+/**
+ * Makes an empty store in memory. Destroy it by ironhouse_store_destroy().
+ */
+ironhouse_result_t ironhouse_store_memory(ironhouse_store_t **store);
+
+/**
+ * Opens the certificate files in a directory, which may come into being later. Loaded when this returns, and followed by a thread of the
+ * library; what cannot be used admits nobody, and ironhouse_store_each_problem() says why. Destroy it by ironhouse_store_destroy().
+ */
+ironhouse_result_t ironhouse_store_directory(ironhouse_store_t **store, const char *path, size_t path_length);
+
+/**
+ * As ironhouse_store_directory(), of a key file: many certificates in one file, a line each.
+ */
+ironhouse_result_t ironhouse_store_keyfile(ironhouse_store_t **store, const char *path, size_t path_length);
+
+/**
+ * Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the store keep it.
+ */
+ironhouse_result_t ironhouse_store_destroy(ironhouse_store_t **store);
+
+/**
+ * Adds a certificate's public part in memory, in the place of an earlier one of the same key; also to a store of files, which it does not change.
+ * In force when this returns.
+ */
+ironhouse_result_t ironhouse_store_insert(ironhouse_store_t *store, const ironhouse_certificate_t *certificate);
+
+/**
+ * Removes the certificate of a public key that was added in memory; IRONHOUSE_NOT_FOUND, if there is none. In force when this returns.
+ */
+ironhouse_result_t ironhouse_store_remove(ironhouse_store_t *store, const char *key, size_t key_length);
+
+/**
+ * Looks a public key up; its certificate is a copy, to be destroyed by ironhouse_certificate_destroy(). IRONHOUSE_NOT_FOUND, if there is none.
+ */
+ironhouse_result_t ironhouse_store_lookup(const ironhouse_store_t *store, const char *key, size_t key_length, ironhouse_certificate_t **certificate);
+
+/**
+ * Counts the certificates.
+ */
+ironhouse_result_t ironhouse_store_size(const ironhouse_store_t *store, size_t *size);
+
+/**
+ * Returns once every change made on disk before the call is in force; IRONHOUSE_AGAIN, if that takes longer than `milliseconds`.
+ *
+ * Not needed for a peer to be admitted: a key that is not known is looked for in what has changed before its peer is refused.
+ */
+ironhouse_result_t ironhouse_store_sync(const ironhouse_store_t *store, uint32_t milliseconds);
+
+/**
+ * Calls `each` for everything that is wrong with the files, on this thread and before it returns: what, where, and how to mend it.
+ */
+ironhouse_result_t ironhouse_store_each_problem(const ironhouse_store_t *store, ironhouse_text_fn each, void *user_data);
 
 /**
  * The version of this library, as "0.1.0".

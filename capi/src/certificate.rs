@@ -23,7 +23,7 @@ pub const IRONHOUSE_NO_DATE: i64 = -1;
 pub struct ironhouse_certificate_t(());
 
 /// What is behind the handle.
-pub(crate) enum Kind {
+pub enum Kind {
     Public(Certificate),
     Secret(SecretCertificate),
 }

@@ -5,10 +5,17 @@
 
 pub mod api;
 pub mod arguments;
+pub mod authenticator;
 pub mod boundary;
 pub mod callback;
 pub mod certificate;
+pub mod event;
 pub mod handle;
 pub mod keys;
+pub mod passwords;
+pub mod policy;
+pub mod reply;
 pub mod result;
+pub mod socket;
+pub mod store;
 pub mod version;

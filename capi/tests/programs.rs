@@ -1,5 +1,7 @@
 //! Programs in C that use the library, built as their authors would and run; and run under valgrind.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use std::env::consts::EXE_SUFFIX;
@@ -110,4 +112,8 @@ macro_rules! programs {
 programs! {
     /// Keys, certificates, and wrong use of either.
     keys: ["ironhouse_c", "zmq"];
+    /// A host's own contexts and sockets, both orders of shutdown.
+    host: ["ironhouse_c", "zmq", "pthread"];
+    /// Decisions by callbacks.
+    callbacks: ["ironhouse_c", "zmq", "pthread"];
 }

@@ -71,6 +71,7 @@ mod jsonl;
 mod keyfile;
 mod keys;
 mod limits;
+mod listener;
 mod lockout;
 mod lockouts;
 mod mark;
@@ -122,6 +123,7 @@ pub use health::{Expiring, Health, Reload, StoreHealth, ThreadHealth};
 pub use jsonl::{AuditFile, JsonLines};
 pub use keys::{KeyProblem, Keypair, Password, PasswordProblem, PublicKey, SecretKey};
 pub use limits::Limits;
+pub use listener::AuditListener;
 pub use lockout::{LockedOut, Lockout, LockoutSubject};
 #[doc(hidden)]
 pub use lockouts::LockoutTable;

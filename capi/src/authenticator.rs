@@ -1,0 +1,510 @@
+//! The authenticator of a host's context.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ironhouse::Context;
+use ironhouse::security::{
+    AuditListener, Authenticator, Config, ConfiguredAuthenticator, Counters, Credential, Domain,
+    PeerAddress,
+};
+use zmq_sys_wrap::Api;
+
+use crate::api::{ironhouse_api_t, of_host};
+use crate::arguments::{Buffer, Out, path, text};
+use crate::boundary::boundary;
+use crate::callback::{UserData, ironhouse_free_fn};
+use crate::event::{ironhouse_event_fn, listening};
+use crate::handle::{Handle, borrow, destroy, give, null};
+use crate::keys::public_key;
+use crate::policy::{copy, ironhouse_policy_t};
+use crate::result::ironhouse_result_t::{
+    self, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND,
+};
+use crate::result::{Failure, Result};
+use crate::store::{each_text, ironhouse_text_fn};
+
+/// Decides, for all secured sockets of a context, who may connect: a ZAP handler on a thread of the library. May be used by several threads at
+/// once.
+pub struct ironhouse_authenticator_t(());
+
+impl Handle for ironhouse_authenticator_t {
+    type Value = House;
+    const NAME: &'static str = "authenticator";
+}
+
+/// What is behind the handle. The order of its fields is that in which they end: who listens hears all until the end.
+pub struct House {
+    /// The domains that have a policy of the program's.
+    domains: Mutex<HashMap<String, Domain>>,
+    /// What keeps the policies of GSSAPI servers such that libzmq carries them out, by domain.
+    held: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    kind: Kind,
+    listeners: Mutex<Vec<AuditListener>>,
+    api: &'static Api,
+}
+
+enum Kind {
+    Plain(Authenticator),
+    Configured(ConfiguredAuthenticator),
+}
+
+/// How many functions may listen to one authenticator.
+const MOST_LISTENERS: usize = 64;
+
+impl House {
+    fn new(kind: Kind, api: &'static Api) -> Self {
+        Self {
+            domains: Mutex::default(),
+            held: Mutex::default(),
+            kind,
+            listeners: Mutex::default(),
+            api,
+        }
+    }
+
+    fn authenticator(&self) -> &Authenticator {
+        match &self.kind {
+            Kind::Plain(authenticator) => authenticator,
+            Kind::Configured(configured) => configured.authenticator(),
+        }
+    }
+
+    fn configured(&self) -> Result<&ConfiguredAuthenticator> {
+        match &self.kind {
+            Kind::Configured(configured) => Ok(configured),
+            Kind::Plain(_) => Err(Failure::new(
+                IRONHOUSE_INVALID_ARGUMENT,
+                "this authenticator has no file: start one by ironhouse_authenticator_load()",
+            )),
+        }
+    }
+
+    /// A domain that has a policy.
+    pub(crate) fn domain(&self, name: &str) -> Result<Domain> {
+        let domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(domain) = domains.get(name) {
+            return Ok(domain.clone());
+        }
+        drop(domains);
+        match &self.kind {
+            Kind::Configured(configured) => Ok(configured.domain(name)?),
+            Kind::Plain(_) => Err(Failure::new(
+                IRONHOUSE_NOT_FOUND,
+                format!(
+                    "the domain {name:?} has no policy: give it one by ironhouse_authenticator_set_policy()"
+                ),
+            )),
+        }
+    }
+
+    pub(crate) fn api(&self) -> &'static Api {
+        self.api
+    }
+
+    /// Keeps something for a domain as long as the authenticator lives.
+    pub(crate) fn hold(&self, domain: &str, what: Arc<dyn Any + Send + Sync>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(domain.to_owned(), what);
+    }
+}
+
+/// How wide and how long decisions may be.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct ironhouse_authenticator_options_t {
+    /// Size of this structure in bytes, as the program knows it.
+    pub size: usize,
+    /// Milliseconds that a decision may take before its peer is told to try again; 0 for 10000. Keep it below the servers' ZMQ_HANDSHAKE_IVL.
+    pub deadline: u32,
+    /// How many callbacks may run at a time; 0 for 32.
+    pub callback_threads: u32,
+}
+
+/// A host's context.
+///
+/// # Safety
+/// `context` is NULL, or a live context of the library behind `api`.
+unsafe fn host_context(context: *mut c_void, api: &'static Api) -> Result<Context> {
+    let context = NonNull::new(context).ok_or_else(|| null("context"))?;
+    if !context.cast::<usize>().is_aligned() {
+        return Err(Failure::new(
+            IRONHOUSE_INVALID_ARGUMENT,
+            "context: the pointer is not aligned as that of a context is",
+        ));
+    }
+    // SAFETY: our caller answers for the context; the header says how long it must live.
+    Ok(unsafe { Context::borrow_raw(context, api) })
+}
+
+/// Starts the authenticator of a context that the program owns. IRONHOUSE_HANDLER_EXISTS, if it has a ZAP handler already, ours or another
+/// (CZMQ's zauth, pyzmq's). Destroy it by ironhouse_authenticator_destroy().
+///
+/// Set the context's options before: its socket makes ZMQ_IO_THREADS final, and counts as one of ZMQ_MAX_SOCKETS. `options` may be NULL.
+///
+/// The context may be terminated before the authenticator is destroyed, or after it; call nothing but that in between. As long as neither was
+/// done, domains without a policy refuse everybody.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_start(
+    authenticator: *mut *mut ironhouse_authenticator_t,
+    api: *const ironhouse_api_t,
+    context: *mut c_void,
+    options: *const ironhouse_authenticator_options_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("authenticator", authenticator) }?;
+        // SAFETY: the caller's table, by contract.
+        let api = unsafe { of_host(api) }?;
+        // SAFETY: the caller's context, by contract.
+        let context = unsafe { host_context(context, api) }?;
+        let mut builder = Authenticator::builder(&context);
+        if !options.is_null() {
+            // SAFETY: it is not NULL, and every such structure starts with its size.
+            let size = unsafe { options.cast::<usize>().read() };
+            if size < size_of::<ironhouse_authenticator_options_t>() {
+                return Err(Failure::new(
+                    IRONHOUSE_INVALID_ARGUMENT,
+                    format!("options: its size is {size}: set it to sizeof the structure"),
+                ));
+            }
+            // SAFETY: it has as many bytes, by the check above.
+            let options = unsafe { options.read() };
+            if options.deadline > 0 {
+                builder = builder.deadline(Duration::from_millis(options.deadline.into()));
+            }
+            if options.callback_threads > 0 {
+                builder = builder.callback_threads(options.callback_threads as usize);
+            }
+        }
+        give(place, House::new(Kind::Plain(builder.start()?), api))
+    })
+}
+
+/// As ironhouse_authenticator_start(), with the domains and policies of a file (ironhouse.toml), which is followed from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_load(
+    authenticator: *mut *mut ironhouse_authenticator_t,
+    api: *const ironhouse_api_t,
+    context: *mut c_void,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("authenticator", authenticator) }?;
+        // SAFETY: the caller's table, by contract.
+        let api = unsafe { of_host(api) }?;
+        // SAFETY: the caller's context, by contract.
+        let context = unsafe { host_context(context, api) }?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        let configured = Config::load(path)?.start(&context)?;
+        give(place, House::new(Kind::Configured(configured), api))
+    })
+}
+
+/// Ends an authenticator; the pointer is NULL afterwards. Does nothing if it is NULL.
+///
+/// Sockets that it guards admit nobody from now on, but for those over GSSAPI: there libzmq admits every principal, so close these before. Waits
+/// for a callback in progress at most until its deadline, and for an audit callback two seconds; not at all in a callback. User data is freed
+/// when this returns, but that of a callback that goes on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_destroy(
+    authenticator: *mut *mut ironhouse_authenticator_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        destroy(unsafe { Out::new("authenticator", authenticator) }?)
+    })
+}
+
+/// Sets the policy of a domain (1 to 255 ASCII characters), in the place of an earlier one. In force for every handshake from when this returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_set_policy(
+    authenticator: *mut ironhouse_authenticator_t,
+    domain: *const c_char,
+    domain_length: usize,
+    policy: *const ironhouse_policy_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let name = unsafe { text("domain", domain, domain_length) }?;
+        let domain = house.authenticator().domain(name, copy(policy)?)?;
+        let mut domains = house.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        domains.insert(name.to_owned(), domain);
+        Ok(())
+    })
+}
+
+/// Sets the policy of all domains that have none, as those of sockets that the program secured by itself. Without it, they refuse everybody.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_set_fallback(
+    authenticator: *mut ironhouse_authenticator_t,
+    policy: *const ironhouse_policy_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        Ok(house.authenticator().set_fallback(copy(policy)?)?)
+    })
+}
+
+/// Refuses a public key from now on in every domain, whatever its policy says. A connection that stands goes on: it is the program's own
+/// socket, which nobody else may use.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_revoke(
+    authenticator: *mut ironhouse_authenticator_t,
+    key: *const c_char,
+    key_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let key = unsafe { public_key(key, key_length) }?;
+        house.authenticator().revoke(&key);
+        Ok(())
+    })
+}
+
+/// Takes ironhouse_authenticator_revoke() back; IRONHOUSE_NOT_FOUND, if the key was not revoked.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
+    authenticator: *mut ironhouse_authenticator_t,
+    key: *const c_char,
+    key_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let key = unsafe { public_key(key, key_length) }?;
+        if house.authenticator().unrevoke(&key) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            IRONHOUSE_NOT_FOUND,
+            format!("the key {} was not revoked", key.fingerprint()),
+        ))
+    })
+}
+
+/// Puts the file of ironhouse_authenticator_load() into force as it is now, without waiting for it to be at rest; or not at all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_reload(
+    authenticator: *mut ironhouse_authenticator_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        Ok(house.configured()?.reload()?)
+    })
+}
+
+/// Calls `each` for everything that is wrong with its file and with the stores that its policies use, on this thread and before it returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_each_problem(
+    authenticator: *const ironhouse_authenticator_t,
+    each: ironhouse_text_fn,
+    user_data: *mut c_void,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        let mut problems = house.authenticator().health().problems();
+        if let Kind::Configured(configured) = &house.kind {
+            problems.extend(configured.problems());
+        }
+        each_text(each, user_data, problems.iter().map(|it| it.to_string()))
+    })
+}
+
+/// What an authenticator has done since its start.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ironhouse_counters_t {
+    /// Size of this structure in bytes, as the program knows it: set it before the call.
+    pub size: usize,
+    /// Peers admitted.
+    pub admitted: u64,
+    /// Peers told to try again.
+    pub deferred: u64,
+    /// Peers refused.
+    pub refused: u64,
+    /// Messages that were no ZAP requests.
+    pub malformed: u64,
+    /// Decisions that are being waited for now.
+    pub pending: u64,
+    /// Audit events that a callback missed because it was too slow.
+    pub dropped: u64,
+}
+
+/// Reads the counters. Set `counters->size` before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_counters(
+    authenticator: *const ironhouse_authenticator_t,
+    counters: *mut ironhouse_counters_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's place, by contract; every such structure starts with its size.
+        let size = unsafe { Out::new("counters", counters.cast::<usize>()) }?.read();
+        if size < size_of::<ironhouse_counters_t>() {
+            return Err(Failure::new(
+                IRONHOUSE_INVALID_ARGUMENT,
+                format!("counters: its size is {size}: set it to sizeof the structure"),
+            ));
+        }
+        // SAFETY: it has as many bytes, by the check above.
+        let place = unsafe { Out::new("counters", counters) }?;
+        let counts: Counters = house.authenticator().counters();
+        place.write(ironhouse_counters_t {
+            size,
+            admitted: counts.admitted(),
+            deferred: counts.deferred(),
+            refused: counts.refused(),
+            malformed: counts.malformed,
+            pending: counts.pending,
+            dropped: counts.dropped,
+        });
+        Ok(())
+    })
+}
+
+/// Has `listen` told of every decision and of what else happens, from now on until the authenticator is destroyed.
+///
+/// It is called on a thread of its own, one event at a time; decisions never wait for it, and where it is slow it misses what goes beyond 4096
+/// events (`dropped` counts them). `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, or at once
+/// if this call fails. An authenticator takes 64 of them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_on_event(
+    authenticator: *mut ironhouse_authenticator_t,
+    listen: ironhouse_event_fn,
+    user_data: *mut c_void,
+    free_user_data: ironhouse_free_fn,
+) -> ironhouse_result_t {
+    let user_data = UserData::new(user_data, free_user_data);
+    boundary(|| {
+        let listen = listening(listen, user_data)?;
+        let house = borrow(authenticator)?;
+        let mut listeners = house
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if listeners.len() == MOST_LISTENERS {
+            return Err(Failure::new(
+                IRONHOUSE_INVALID_ARGUMENT,
+                format!("an authenticator takes {MOST_LISTENERS} audit callbacks at most"),
+            ));
+        }
+        listeners.push(AuditListener::start(house.authenticator(), listen)?);
+        Ok(())
+    })
+}
+
+/// What a peer presents: see ironhouse_authenticator_explain().
+#[repr(C)]
+pub struct ironhouse_credential_t {
+    /// Size of this structure in bytes, as the program knows it.
+    pub size: usize,
+    /// "NULL", "PLAIN", "CURVE" or "GSSAPI", ended by a NUL.
+    pub mechanism: *const c_char,
+    /// The user's name (PLAIN), public key in Z85 (CURVE) or principal (GSSAPI).
+    pub name: *const c_char,
+    /// Its length, or IRONHOUSE_NUL.
+    pub name_length: usize,
+    /// The password (PLAIN).
+    pub password: *const c_char,
+    /// Its length, or IRONHOUSE_NUL.
+    pub password_length: usize,
+}
+
+/// Tells what would become of a peer of this domain, address and credential, and by which rules: without a handshake, by the code that decides in
+/// earnest. Callbacks are asked, on threads of the library or on this one.
+///
+/// `status`, if it is not NULL, gets IRONHOUSE_ADMIT, IRONHOUSE_RETRY, IRONHOUSE_REFUSE or IRONHOUSE_FAIL; `text` several lines for people.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_explain(
+    authenticator: *const ironhouse_authenticator_t,
+    domain: *const c_char,
+    domain_length: usize,
+    address: *const c_char,
+    address_length: usize,
+    credential: *const ironhouse_credential_t,
+    status: *mut c_int,
+    text: *mut c_char,
+    size: usize,
+    length: *mut usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let domain = unsafe { self::text("domain", domain, domain_length) }?;
+        // SAFETY: the caller's text, by contract.
+        let address = unsafe { self::text("address", address, address_length) }?;
+        // SAFETY: the caller's credential, by contract.
+        let credential = unsafe { read_credential(credential) }?;
+        // SAFETY: the caller's buffer, by contract.
+        let buffer = unsafe { Buffer::new(text, size, length) };
+        let explanation =
+            house
+                .authenticator()
+                .explain(domain, &PeerAddress::parse(address), credential);
+        // SAFETY: the caller's place, by contract.
+        if let Ok(place) = unsafe { Out::new("status", status) } {
+            place.write(explanation.status.number().into());
+        }
+        buffer.write("text", &explanation.to_string())
+    })
+}
+
+/// # Safety
+/// `credential` is NULL, or points to a structure of the size that it says in its first field, with texts that live as long as the result.
+unsafe fn read_credential<'a>(credential: *const ironhouse_credential_t) -> Result<Credential<'a>> {
+    if credential.is_null() {
+        return Err(null("credential"));
+    }
+    // SAFETY: it is not NULL, and every such structure starts with its size.
+    let size = unsafe { credential.cast::<usize>().read() };
+    if size < size_of::<ironhouse_credential_t>() {
+        return Err(Failure::new(
+            IRONHOUSE_INVALID_ARGUMENT,
+            format!("credential: its size is {size}: set it to sizeof the structure"),
+        ));
+    }
+    // SAFETY: it has as many bytes, by the check above, and nobody changes it meanwhile.
+    let credential = unsafe { &*credential };
+    let nul = crate::arguments::IRONHOUSE_NUL;
+    // SAFETY: our caller answers for the text.
+    let mechanism = unsafe { self::text("mechanism", credential.mechanism, nul) }?;
+    // SAFETY: our caller answers for the text.
+    let name =
+        || unsafe { crate::arguments::text_bytes("name", credential.name, credential.name_length) };
+    match mechanism {
+        "NULL" => Ok(Credential::Null),
+        "PLAIN" => {
+            let name = name()?;
+            // SAFETY: our caller answers for the text.
+            let password = unsafe {
+                crate::arguments::text_bytes(
+                    "password",
+                    credential.password,
+                    credential.password_length,
+                )
+            }?;
+            Ok(Credential::Plain { name, password })
+        }
+        "CURVE" => {
+            let name = std::str::from_utf8(name()?).map_err(|_| {
+                Failure::new(IRONHOUSE_BAD_TEXT, "name: a public key in Z85 is ASCII")
+            })?;
+            Ok(Credential::Curve(name.parse()?))
+        }
+        "GSSAPI" => Ok(Credential::Gssapi { principal: name()? }),
+        other => Err(Failure::new(
+            IRONHOUSE_INVALID_ARGUMENT,
+            format!("mechanism: {other:?} is none of NULL, PLAIN, CURVE and GSSAPI"),
+        )),
+    }
+}

@@ -1,0 +1,262 @@
+//! Policies: who may connect to the sockets of a domain.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use ironhouse::security::{AddressRule, CurvePolicy, GssapiPolicy, Policy, Refusal};
+
+use crate::arguments::{Out, text};
+use crate::boundary::boundary;
+use crate::callback::{UserData, ironhouse_free_fn};
+use crate::handle::{Handle, borrow, destroy, give};
+use crate::passwords::ironhouse_passwords_t;
+use crate::reply::{
+    IRONHOUSE_REFUSE, IRONHOUSE_RETRY, asking, deciding, ironhouse_ask_fn, ironhouse_decide_fn,
+};
+use crate::result::ironhouse_result_t::{self, IRONHOUSE_INVALID_ARGUMENT};
+use crate::result::{Failure, Result};
+use crate::store::ironhouse_store_t;
+
+/// Who may connect to the sockets of a domain: by address, mechanism and credential, in this order. A new one refuses everybody, and each
+/// call opens one door. In force once it is given to an authenticator, which takes a copy: later calls change the handle alone.
+/// May be used by several threads at once.
+pub struct ironhouse_policy_t(());
+
+impl Handle for ironhouse_policy_t {
+    type Value = Mutex<Policy>;
+    const NAME: &'static str = "policy";
+}
+
+/// What is behind the handle, as it is now.
+pub(crate) fn copy(policy: *const ironhouse_policy_t) -> Result<Policy> {
+    let policy = borrow(policy)?;
+    let policy = policy.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(policy.clone())
+}
+
+fn change(policy: *mut ironhouse_policy_t, by: impl FnOnce(Policy) -> Policy) -> Result<()> {
+    let policy = borrow(policy)?;
+    let replaced = {
+        let mut policy = policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = by(policy.clone());
+        std::mem::replace(&mut *policy, changed)
+    };
+    // Without the lock: what frees a callback's data may use the policy.
+    drop(replaced);
+    Ok(())
+}
+
+/// Makes a policy that refuses everybody. Destroy it by ironhouse_policy_destroy().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_new(
+    policy: *mut *mut ironhouse_policy_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("policy", policy) }?;
+        give(place, Mutex::new(Policy::new()))
+    })
+}
+
+/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Authenticators that the policy was given to keep it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_destroy(
+    policy: *mut *mut ironhouse_policy_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        destroy(unsafe { Out::new("policy", policy) }?)
+    })
+}
+
+/// Admits peers of this address or block only (192.0.2.7, 10.0.0.0/8, uid:1000), and of those that other calls allow. Without any, the address does
+/// not matter.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_allow(
+    policy: *mut ironhouse_policy_t,
+    address: *const c_char,
+    address_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's text, by contract.
+        let address = unsafe { text("address", address, address_length) }?;
+        let rule: AddressRule = address.parse()?;
+        change(policy, |policy| policy.allow(rule))
+    })
+}
+
+/// Refuses peers of this address or block, whatever else allows them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_deny(
+    policy: *mut ironhouse_policy_t,
+    address: *const c_char,
+    address_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's text, by contract.
+        let address = unsafe { text("address", address, address_length) }?;
+        let rule: AddressRule = address.parse()?;
+        change(policy, |policy| policy.deny(rule))
+    })
+}
+
+/// Admits peers without any credential, by their address alone: the NULL mechanism.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_null(
+    policy: *mut ironhouse_policy_t,
+) -> ironhouse_result_t {
+    boundary(|| change(policy, Policy::null))
+}
+
+/// Admits peers that know a name and its password (PLAIN). Both travel in clear text.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_plain(
+    policy: *mut ironhouse_policy_t,
+    passwords: *const ironhouse_passwords_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let passwords = borrow(passwords)?;
+        change(policy, |policy| policy.plain((*passwords).clone()))
+    })
+}
+
+/// Admits whoever encrypts by CURVE, without asking who it is. Replaces what other calls say of CURVE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_curve_any(
+    policy: *mut ironhouse_policy_t,
+) -> ironhouse_result_t {
+    boundary(|| change(policy, |policy| policy.curve(CurvePolicy::any_key())))
+}
+
+/// Admits the owners of the certificates in any of `count` stores. Their metadata are properties of every message that they send. Replaces what other
+/// calls say of CURVE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_curve_stores(
+    policy: *mut ironhouse_policy_t,
+    stores: *const *const ironhouse_store_t,
+    count: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let size = count.checked_mul(size_of::<*const ironhouse_store_t>());
+        if size.is_none_or(|size| size > isize::MAX as usize) {
+            return Err(Failure::new(
+                IRONHOUSE_INVALID_ARGUMENT,
+                format!("count: {count} stores are more than memory holds"),
+            ));
+        }
+        let handles = if count == 0 {
+            &[]
+        } else if stores.is_null() {
+            return Err(crate::handle::null("stores"));
+        } else {
+            // SAFETY: the caller's list of as many handles, by contract.
+            unsafe { std::slice::from_raw_parts(stores, count) }
+        };
+        let stores: Vec<_> = handles
+            .iter()
+            .map(|store| Ok((*borrow(*store)?).clone()))
+            .collect::<Result<_>>()?;
+        change(policy, |policy| policy.curve(CurvePolicy::stores(stores)))
+    })
+}
+
+/// Admits the owners of the certificates in a store: ironhouse_policy_curve_stores() of one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_curve_store(
+    policy: *mut ironhouse_policy_t,
+    store: *const ironhouse_store_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let store = (*borrow(store)?).clone();
+        change(policy, |policy| policy.curve(CurvePolicy::store(store)))
+    })
+}
+
+/// Admits over CURVE whom `decide` admits. Replaces what other calls say of CURVE.
+///
+/// `user_data` goes to every call of `decide`. `free_user_data` (or NULL) frees it, once, on any thread: after the last policy that has it is gone,
+/// or at once if this call fails.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_curve_callback(
+    policy: *mut ironhouse_policy_t,
+    decide: ironhouse_decide_fn,
+    user_data: *mut c_void,
+    free_user_data: ironhouse_free_fn,
+) -> ironhouse_result_t {
+    let user_data = UserData::new(user_data, free_user_data);
+    boundary(|| {
+        let callback = deciding(decide, user_data)?;
+        change(policy, |policy| {
+            policy.curve(CurvePolicy::deferred(callback))
+        })
+    })
+}
+
+/// As ironhouse_policy_curve_callback(), but the answer may be given later: for programs that ask another service.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_curve_deferred(
+    policy: *mut ironhouse_policy_t,
+    ask: ironhouse_ask_fn,
+    user_data: *mut c_void,
+    free_user_data: ironhouse_free_fn,
+) -> ironhouse_result_t {
+    let user_data = UserData::new(user_data, free_user_data);
+    boundary(|| {
+        let callback = asking(ask, user_data)?;
+        change(policy, |policy| {
+            policy.curve(CurvePolicy::deferred(callback))
+        })
+    })
+}
+
+/// Admits every Kerberos principal over GSSAPI: the only rule that libzmq up to 4.3.5 carries out. Replaces what other calls say of GSSAPI.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_gssapi_any(
+    policy: *mut ironhouse_policy_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        change(policy, |policy| {
+            policy.gssapi(GssapiPolicy::any_principal())
+        })
+    })
+}
+
+/// Admits over GSSAPI whom `decide` admits, as ironhouse_policy_curve_callback(). An authenticator takes it only where libzmq, from 4.3.6 on, carries
+/// refusals out.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_gssapi_callback(
+    policy: *mut ironhouse_policy_t,
+    decide: ironhouse_decide_fn,
+    user_data: *mut c_void,
+    free_user_data: ironhouse_free_fn,
+) -> ironhouse_result_t {
+    let user_data = UserData::new(user_data, free_user_data);
+    boundary(|| {
+        let callback = deciding(decide, user_data)?;
+        change(policy, |policy| {
+            policy.gssapi(GssapiPolicy::deferred(callback))
+        })
+    })
+}
+
+/// Sets what refused peers are told: IRONHOUSE_REFUSE (as long as nothing is set), after which libzmq's client does not come back by itself, or
+/// IRONHOUSE_RETRY, after which it does once the server's ZMQ_HANDSHAKE_IVL is over.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_refusal(
+    policy: *mut ironhouse_policy_t,
+    status: c_int,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let refusal = match status {
+            IRONHOUSE_REFUSE => Refusal::Final,
+            IRONHOUSE_RETRY => Refusal::Retry,
+            _ => {
+                return Err(Failure::new(
+                    IRONHOUSE_INVALID_ARGUMENT,
+                    format!("status: {status} is neither IRONHOUSE_REFUSE nor IRONHOUSE_RETRY"),
+                ));
+            }
+        };
+        change(policy, |policy| policy.refusal(refusal))
+    })
+}

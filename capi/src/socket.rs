@@ -1,0 +1,210 @@
+//! Sockets of the host's: secured here before it binds or connects them.
+
+use std::any::Any;
+use std::ffi::{c_char, c_void};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use ironhouse::security::{
+    CurveClient, CurveServer, GssapiClient, GssapiServer, NullServer, Password, PlainClient,
+    PlainServer,
+};
+use ironhouse::socket::{Mechanism, secure_borrowed};
+use zmq_sys_wrap::Api;
+
+use crate::api::{ironhouse_api_t, of_host};
+use crate::arguments::{text, text_bytes};
+use crate::authenticator::ironhouse_authenticator_t;
+use crate::boundary::boundary;
+use crate::certificate::{ironhouse_certificate_t, lock};
+use crate::handle::{borrow, null};
+use crate::keys::public_key;
+use crate::result::Result;
+use crate::result::ironhouse_result_t;
+
+/// Sets what a mechanism needs.
+///
+/// # Safety
+/// `socket` is NULL, or an open socket that no other thread uses meanwhile.
+unsafe fn secure(
+    socket: *mut c_void,
+    api: &'static Api,
+    mechanism: impl Mechanism,
+) -> Result<Arc<dyn Any + Send + Sync>> {
+    let socket = NonNull::new(socket).ok_or_else(|| null("socket"))?;
+    // SAFETY: our caller answers for the socket, and who made `api` for the functions.
+    Ok(unsafe { secure_borrowed(socket, api, mechanism) }?)
+}
+
+/// Guards a socket by a domain's policy, without encryption: its clients are judged by their address (NULL).
+///
+/// The socket is the program's, in the context that the authenticator was started on; in another one it refuses everybody. Call this before it is
+/// bound or connected: later, libzmq would leave it open to everybody, so that IRONHOUSE_SOCKET_IN_USE is answered. IRONHOUSE_FOREIGN_SOCKET, if another
+/// copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this fails,
+/// close the socket: it may be secured in part. To be called by the thread that uses the socket.
+///
+/// The socket is used and closed by the program; nothing has to be released. Close it before its authenticator is destroyed, or else it admits
+/// nobody from then on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_null_server(
+    socket: *mut c_void,
+    authenticator: *mut ironhouse_authenticator_t,
+    domain: *const c_char,
+    domain_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let name = unsafe { text("domain", domain, domain_length) }?;
+        let mechanism = NullServer::new(&house.domain(name)?);
+        // SAFETY: the caller's socket, by contract.
+        unsafe { secure(socket, house.api(), mechanism) }.map(drop)
+    })
+}
+
+/// As ironhouse_socket_null_server(), for clients that are judged by their name and password (PLAIN), which travel in clear text.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_plain_server(
+    socket: *mut c_void,
+    authenticator: *mut ironhouse_authenticator_t,
+    domain: *const c_char,
+    domain_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let name = unsafe { text("domain", domain, domain_length) }?;
+        let mechanism = PlainServer::new(&house.domain(name)?);
+        // SAFETY: the caller's socket, by contract.
+        unsafe { secure(socket, house.api(), mechanism) }.map(drop)
+    })
+}
+
+/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their public key (CURVE). `certificate` has the server's key pair.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_curve_server(
+    socket: *mut c_void,
+    authenticator: *mut ironhouse_authenticator_t,
+    domain: *const c_char,
+    domain_length: usize,
+    certificate: *const ironhouse_certificate_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let name = unsafe { text("domain", domain, domain_length) }?;
+        let keys = lock(&*borrow(certificate)?).secret()?;
+        let mechanism = CurveServer::new(&keys, &house.domain(name)?);
+        // SAFETY: the caller's socket, by contract.
+        unsafe { secure(socket, house.api(), mechanism) }.map(drop)
+    })
+}
+
+/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their Kerberos principal (GSSAPI). `principal` (or NULL) is the one
+/// service of the keytab that it takes tickets for, as "zmq@server.example".
+///
+/// libzmq up to 4.3.5 lets in whomever a policy refuses, so that there the domain's policy must be one that refuses nobody
+/// (IRONHOUSE_GSSAPI_REFUSAL); and it cannot be changed to another any more. Close the socket before its authenticator is destroyed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
+    socket: *mut c_void,
+    authenticator: *mut ironhouse_authenticator_t,
+    domain: *const c_char,
+    domain_length: usize,
+    principal: *const c_char,
+    principal_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let name = unsafe { text("domain", domain, domain_length) }?;
+        let mut mechanism = GssapiServer::new(&house.domain(name)?);
+        if !principal.is_null() {
+            // SAFETY: the caller's text, by contract.
+            let principal = unsafe { text("principal", principal, principal_length) }?;
+            mechanism = mechanism.principal(principal);
+        }
+        // SAFETY: the caller's socket, by contract.
+        let held = unsafe { secure(socket, house.api(), mechanism) }?;
+        house.hold(name, held);
+        Ok(())
+    })
+}
+
+/// Has a client's socket present a name and a password (PLAIN), in clear text. Both are 1 to 255 bytes.
+///
+/// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_plain_client(
+    socket: *mut c_void,
+    api: *const ironhouse_api_t,
+    name: *const c_char,
+    name_length: usize,
+    password: *const c_char,
+    password_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's table, by contract.
+        let api = unsafe { of_host(api) }?;
+        // SAFETY: the caller's text, by contract.
+        let name = unsafe { text("name", name, name_length) }?;
+        // SAFETY: the caller's text, by contract.
+        let password = unsafe { text_bytes("password", password, password_length) }?;
+        let mechanism = PlainClient::new(name, Password::new(password)?);
+        // SAFETY: the caller's socket, by contract.
+        unsafe { secure(socket, api, mechanism) }.map(drop)
+    })
+}
+
+/// Has a client's socket encrypt (CURVE): `certificate` has its key pair, and it talks to none but the server with the public key `server_key`
+/// (Z85).
+///
+/// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_curve_client(
+    socket: *mut c_void,
+    api: *const ironhouse_api_t,
+    certificate: *const ironhouse_certificate_t,
+    server_key: *const c_char,
+    server_key_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's table, by contract.
+        let api = unsafe { of_host(api) }?;
+        let keys = lock(&*borrow(certificate)?).secret()?;
+        // SAFETY: the caller's text, by contract.
+        let server = unsafe { public_key(server_key, server_key_length) }?;
+        let mechanism = CurveClient::new(&keys, server);
+        // SAFETY: the caller's socket, by contract.
+        unsafe { secure(socket, api, mechanism) }.map(drop)
+    })
+}
+
+/// Has a client's socket present a Kerberos ticket for `service`, as "zmq@server.example", and encrypt (GSSAPI). `principal` (or NULL) says whose,
+/// where the credential cache holds several.
+///
+/// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_gssapi_client(
+    socket: *mut c_void,
+    api: *const ironhouse_api_t,
+    service: *const c_char,
+    service_length: usize,
+    principal: *const c_char,
+    principal_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's table, by contract.
+        let api = unsafe { of_host(api) }?;
+        // SAFETY: the caller's text, by contract.
+        let service = unsafe { text("service", service, service_length) }?;
+        let mut mechanism = GssapiClient::new(service);
+        if !principal.is_null() {
+            // SAFETY: the caller's text, by contract.
+            let principal = unsafe { text("principal", principal, principal_length) }?;
+            mechanism = mechanism.principal(principal);
+        }
+        // SAFETY: the caller's socket, by contract.
+        unsafe { secure(socket, api, mechanism) }.map(drop)
+    })
+}

@@ -1,0 +1,218 @@
+/* A program with its own contexts and sockets: CURVE by a store, both orders of shutdown, and sockets that are refused. */
+#include "peer.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Whether the program terminates its context before the authenticator is destroyed, or after. */
+enum order { HOST_FIRST, HOST_LAST };
+
+static void curve(enum order order)
+{
+  void *context = zmq_ctx_new();
+  ironhouse_api_t api;
+  ironhouse_api_init(&api);
+  ironhouse_authenticator_t *authenticator = NULL, *second = NULL;
+  OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
+  FAILS(IRONHOUSE_HANDLER_EXISTS, ironhouse_authenticator_start(&second, &api, context, NULL));
+  struct heard heard = NOTHING_HEARD;
+  OK(ironhouse_authenticator_on_event(authenticator, hear, &heard, heard_enough));
+
+  ironhouse_certificate_t *server_keys = NULL, *known = NULL, *unknown = NULL;
+  OK(ironhouse_certificate_new(&server_keys));
+  OK(ironhouse_certificate_new(&known));
+  OK(ironhouse_certificate_set_meta(known, IRONHOUSE_TEXT("name"), IRONHOUSE_TEXT("pump 7")));
+  OK(ironhouse_certificate_new(&unknown));
+  char server_key[IRONHOUSE_KEY_SIZE], known_key[IRONHOUSE_KEY_SIZE];
+  OK(ironhouse_certificate_public_key(server_keys, server_key));
+  OK(ironhouse_certificate_public_key(known, known_key));
+
+  ironhouse_store_t *store = NULL;
+  ironhouse_policy_t *policy = NULL;
+  OK(ironhouse_store_memory(&store));
+  OK(ironhouse_store_insert(store, known));
+  OK(ironhouse_policy_new(&policy));
+  OK(ironhouse_policy_curve_store(policy, store));
+  void *server = open_socket(context, ZMQ_PULL);
+  FAILS(IRONHOUSE_NOT_FOUND, ironhouse_socket_curve_server(server, authenticator, IRONHOUSE_TEXT("pumps"), server_keys));
+  OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("pumps"), policy));
+  OK(ironhouse_socket_curve_server(server, authenticator, IRONHOUSE_TEXT("pumps"), server_keys));
+  char endpoint[64];
+  bind_socket(server, endpoint);
+
+  void *good = open_socket(context, ZMQ_PUSH);
+  OK(ironhouse_socket_curve_client(good, &api, known, IRONHOUSE_TEXT(server_key)));
+  say_hello(good, endpoint);
+  receive_hello(server, "name", "pump 7");
+  await(&heard, 1);
+  CHECK(heard.decisions[0].status == IRONHOUSE_ADMIT && strcmp(heard.decisions[0].identity, known_key) == 0);
+
+  void *bad = open_socket(context, ZMQ_PUSH);
+  OK(ironhouse_socket_curve_client(bad, &api, unknown, IRONHOUSE_TEXT(server_key)));
+  say_hello(bad, endpoint);
+  await(&heard, 2);
+  CHECK(heard.decisions[1].status == IRONHOUSE_REFUSE);
+  received_nothing(server);
+
+  /* A revoked key is refused though the store has it; and let in again. */
+  OK(ironhouse_authenticator_revoke(authenticator, IRONHOUSE_TEXT(known_key)));
+  void *revoked = open_socket(context, ZMQ_PUSH);
+  OK(ironhouse_socket_curve_client(revoked, &api, known, IRONHOUSE_TEXT(server_key)));
+  say_hello(revoked, endpoint);
+  await(&heard, 3);
+  CHECK(heard.decisions[2].status == IRONHOUSE_REFUSE);
+  OK(ironhouse_authenticator_unrevoke(authenticator, IRONHOUSE_TEXT(known_key)));
+  FAILS(IRONHOUSE_NOT_FOUND, ironhouse_authenticator_unrevoke(authenticator, IRONHOUSE_TEXT(known_key)));
+
+  ironhouse_counters_t counters = {.size = sizeof counters};
+  OK(ironhouse_authenticator_counters(authenticator, &counters));
+  CHECK(counters.admitted == 1 && counters.refused == 2 && counters.deferred == 0 && counters.dropped == 0);
+
+  /* Handles may go in any order. */
+  OK(ironhouse_store_destroy(&store));
+  OK(ironhouse_policy_destroy(&policy));
+  OK(ironhouse_certificate_destroy(&server_keys));
+  OK(ironhouse_certificate_destroy(&known));
+  OK(ironhouse_certificate_destroy(&unknown));
+  zmq_close(good);
+  zmq_close(bad);
+  zmq_close(revoked);
+  zmq_close(server);
+  if (order == HOST_FIRST)
+    CHECK(zmq_ctx_term(context) == 0);
+  ironhouse_authenticator_t *copy = authenticator;
+  OK(ironhouse_authenticator_destroy(&authenticator));
+  CHECK(authenticator == NULL && heard.freed == 1);
+  FAILS(IRONHOUSE_BAD_HANDLE, ironhouse_authenticator_revoke(copy, IRONHOUSE_TEXT(known_key)));
+  if (order == HOST_LAST)
+    CHECK(zmq_ctx_term(context) == 0);
+}
+
+/* Without its authenticator a server admits nobody. */
+static void destroyed_too_early(void)
+{
+  void *context = zmq_ctx_new();
+  ironhouse_api_t api;
+  ironhouse_api_init(&api);
+  ironhouse_authenticator_t *authenticator = NULL;
+  OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
+  ironhouse_policy_t *policy = NULL;
+  OK(ironhouse_policy_new(&policy));
+  OK(ironhouse_policy_curve_any(policy));
+  OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("any"), policy));
+  OK(ironhouse_policy_destroy(&policy));
+  ironhouse_certificate_t *keys = NULL;
+  OK(ironhouse_certificate_new(&keys));
+  char key[IRONHOUSE_KEY_SIZE], endpoint[64];
+  OK(ironhouse_certificate_public_key(keys, key));
+  void *server = open_socket(context, ZMQ_PULL), *client = open_socket(context, ZMQ_PUSH);
+  /* libzmq may still hand a request to the handler that has just been closed; that handshake ends with its time. */
+  int handshake = 500;
+  CHECK(zmq_setsockopt(server, ZMQ_HANDSHAKE_IVL, &handshake, sizeof handshake) == 0);
+  OK(ironhouse_socket_curve_server(server, authenticator, IRONHOUSE_TEXT("any"), keys));
+  CHECK(zmq_socket_monitor(server, "inproc://monitor", ZMQ_EVENT_ALL) == 0);
+  void *monitor = open_socket(context, ZMQ_PAIR);
+  CHECK(zmq_connect(monitor, "inproc://monitor") == 0);
+  bind_socket(server, endpoint);
+  OK(ironhouse_authenticator_destroy(&authenticator));
+  OK(ironhouse_socket_curve_client(client, &api, keys, IRONHOUSE_TEXT(key)));
+  say_hello(client, endpoint);
+  for (;;) {
+    uint8_t event[16];
+    char where[256];
+    CHECK(zmq_recv(monitor, event, sizeof event, 0) == 6);
+    CHECK(zmq_recv(monitor, where, sizeof where, 0) >= 0);
+    uint16_t number;
+    memcpy(&number, event, sizeof number);
+    CHECK(number != ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+    if (number == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+      break;
+  }
+  received_nothing(server);
+  OK(ironhouse_certificate_destroy(&keys));
+  zmq_close(client);
+  zmq_close(monitor);
+  zmq_close(server);
+  CHECK(zmq_ctx_term(context) == 0);
+}
+
+static void refused_sockets(void)
+{
+  void *context = zmq_ctx_new();
+  ironhouse_api_t api;
+  ironhouse_api_init(&api);
+  ironhouse_authenticator_t *authenticator = NULL;
+  FAILS(IRONHOUSE_NULL_POINTER, ironhouse_authenticator_start(&authenticator, &api, NULL, NULL));
+  FAILS(IRONHOUSE_NULL_POINTER, ironhouse_authenticator_start(&authenticator, NULL, context, NULL));
+  FAILS(IRONHOUSE_NULL_POINTER, ironhouse_authenticator_start(NULL, &api, context, NULL));
+  OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
+  ironhouse_policy_t *policy = NULL;
+  OK(ironhouse_policy_new(&policy));
+  OK(ironhouse_policy_null(policy));
+  OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("all"), policy));
+  FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_authenticator_set_policy(authenticator, "", 0, policy));
+  FAILS(IRONHOUSE_BAD_HANDLE,
+        ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("all"), (ironhouse_policy_t *) authenticator));
+  OK(ironhouse_policy_destroy(&policy));
+
+  /* Each kind of socket that is, or was, in use. */
+  static const int pairs[][2] = {{ZMQ_PUB, ZMQ_SUB},   {ZMQ_REP, ZMQ_REQ},     {ZMQ_ROUTER, ZMQ_DEALER},
+                                 {ZMQ_PULL, ZMQ_PUSH}, {ZMQ_XPUB, ZMQ_XSUB}, {ZMQ_PAIR, ZMQ_PAIR}};
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+    void *bound = open_socket(context, pairs[i][0]), *connected = open_socket(context, pairs[i][1]);
+    char endpoint[64];
+    bind_socket(bound, endpoint);
+    FAILS(IRONHOUSE_SOCKET_IN_USE, ironhouse_socket_null_server(bound, authenticator, IRONHOUSE_TEXT("all")));
+    CHECK(strstr(ironhouse_last_error(), endpoint));
+    CHECK(zmq_unbind(bound, endpoint) == 0);
+    FAILS(IRONHOUSE_SOCKET_IN_USE, ironhouse_socket_null_server(bound, authenticator, IRONHOUSE_TEXT("all")));
+    CHECK(zmq_connect(connected, "tcp://127.0.0.1:9") == 0);
+    FAILS(IRONHOUSE_SOCKET_IN_USE, ironhouse_socket_plain_client(connected, &api, IRONHOUSE_TEXT("ada"), IRONHOUSE_TEXT("lovelace")));
+    zmq_close(bound);
+    zmq_close(connected);
+  }
+  void *socket = open_socket(context, ZMQ_PAIR);
+  CHECK(zmq_bind(socket, "inproc://pair") == 0);
+  FAILS(IRONHOUSE_SOCKET_IN_USE, ironhouse_socket_null_server(socket, authenticator, IRONHOUSE_TEXT("all")));
+  zmq_close(socket);
+  /* A bind that failed leaves it as it was. */
+  socket = open_socket(context, ZMQ_PULL);
+  CHECK(zmq_bind(socket, "tcp://nowhere.invalid:1") == -1);
+  OK(ironhouse_socket_null_server(socket, authenticator, IRONHOUSE_TEXT("all")));
+  zmq_close(socket);
+
+  socket = open_socket(context, ZMQ_STREAM);
+  FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_socket_null_server(socket, authenticator, IRONHOUSE_TEXT("all")));
+  zmq_close(socket);
+  socket = open_socket(context, ZMQ_PULL);
+  int never = 0;
+  CHECK(zmq_setsockopt(socket, ZMQ_HANDSHAKE_IVL, &never, sizeof never) == 0);
+  FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_socket_null_server(socket, authenticator, IRONHOUSE_TEXT("all")));
+  FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_socket_null_server((char *) socket + 1, authenticator, IRONHOUSE_TEXT("all")));
+  FAILS(IRONHOUSE_NULL_POINTER, ironhouse_socket_null_server(NULL, authenticator, IRONHOUSE_TEXT("all")));
+  FAILS(IRONHOUSE_NULL_POINTER, ironhouse_socket_null_server(socket, NULL, IRONHOUSE_TEXT("all")));
+  FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_socket_plain_client(socket, &api, "", 0, IRONHOUSE_TEXT("secret")));
+  zmq_close(socket);
+
+  /* In a child the handle is the parent's. */
+  pid_t child = fork();
+  if (child == 0) {
+    FAILS(IRONHOUSE_FORKED, ironhouse_authenticator_destroy(&authenticator));
+    /* Not _exit: valgrind would count what the parent's threads own. */
+    execl("/bin/true", "true", (char *) NULL);
+    _exit(1);
+  }
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  OK(ironhouse_authenticator_destroy(&authenticator));
+  CHECK(zmq_ctx_term(context) == 0);
+}
+
+int main(void)
+{
+  curve(HOST_FIRST);
+  curve(HOST_LAST);
+  destroyed_too_early();
+  refused_sockets();
+  return 0;
+}
