@@ -24,15 +24,19 @@ fn compilers() -> Vec<&'static str> {
     compilers
 }
 
-/// Builds `tests/c/NAME.c`.
+/// Builds `tests/c/NAME.c`; a library is its name, or an option of the compiler.
 fn build(compiler: &str, name: &str, libraries: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = library().shared.parent().unwrap();
     // Each test builds its own: others run theirs meanwhile.
     let thread = std::thread::current();
     let test = thread.name().unwrap_or(name).replace("::", "-");
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("{test}-{compiler}-{name}{EXE_SUFFIX}"));
+    let program =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{compiler}{EXE_SUFFIX}"));
+    let option = |library: &&str| match library.starts_with('-') {
+        true => (*library).to_owned(),
+        false => format!("-l{library}"),
+    };
     output(
         Command::new(compiler)
             .args(["-std=c11", "-D_GNU_SOURCE", "-g"])
@@ -45,7 +49,7 @@ fn build(compiler: &str, name: &str, libraries: &[&str]) -> PathBuf {
             .arg("-L")
             .arg(folder)
             .arg(format!("-Wl,-rpath,{}", library().installed.display()))
-            .args(libraries.iter().map(|library| format!("-l{library}"))),
+            .args(libraries.iter().map(option)),
     );
     program
 }
@@ -88,12 +92,12 @@ fn run_under_valgrind(name: &str, libraries: &[&str]) {
 }
 
 macro_rules! programs {
-    ($($(#[$doc:meta])* $name:ident: $libraries:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $source:literal with $libraries:expr;)*) => {
         $(
             $(#[$doc])*
             #[test]
             fn $name() {
-                run(stringify!($name), &$libraries);
+                run($source, &$libraries);
             }
         )*
 
@@ -102,7 +106,7 @@ macro_rules! programs {
                 #[test]
                 #[ignore = "needs valgrind"]
                 fn $name() {
-                    super::run_under_valgrind(stringify!($name), &$libraries);
+                    super::run_under_valgrind($source, &$libraries);
                 }
             )*
         }
@@ -111,9 +115,30 @@ macro_rules! programs {
 
 programs! {
     /// Keys, certificates, and wrong use of either.
-    keys: ["ironhouse_c", "zmq"];
+    keys: "keys" with ["ironhouse_c", "zmq"];
     /// A host's own contexts and sockets, both orders of shutdown.
-    host: ["ironhouse_c", "zmq", "pthread"];
+    host: "host" with ["ironhouse_c", "zmq", "pthread"];
+    /// Policies of every kind, and files.
+    policies: "policies" with ["ironhouse_c", "zmq", "pthread"];
+    /// A program that links neither library.
+    loaded: "loaded" with ["dl"];
+    /// Two copies of libzmq in one process.
+    foreign: "foreign" with ["ironhouse_c", "zmq", "dl"];
+    /// The same where a function's address is in the program, whoever has it.
+    foreign_to_a_fixed_program: "foreign" with ["-no-pie", "-fno-pie", "ironhouse_c", "zmq", "dl"];
     /// Decisions by callbacks.
-    callbacks: ["ironhouse_c", "zmq", "pthread"];
+    callbacks: "callbacks" with ["ironhouse_c", "zmq", "pthread"];
+}
+
+/// An interpreter with a libzmq of its own.
+#[test]
+#[ignore = "needs python3-zmq"]
+fn python_program_on_a_context_of_pyzmq() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/authenticator.py");
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", SECONDS, "/usr/bin/python3"])
+        .arg(script);
+    let _folder = prepare(&mut command);
+    print!("{}", output(&mut command));
 }
