@@ -1,6 +1,6 @@
-//! Programs in C that use the library, built as their authors would and run; and run under valgrind.
+//! Programs in C and C++ that use the library, built as their authors would and run; and run under valgrind.
 
-#![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod common;
 
@@ -15,22 +15,30 @@ const SECONDS: &str = "60";
 /// The same, where valgrind runs it.
 const SECONDS_UNDER_VALGRIND: &str = "300";
 
-/// The C compilers at hand: gcc, and clang where it is installed.
-fn compilers() -> Vec<&'static str> {
-    let clang = Command::new("clang").arg("--version").output();
-    let clang = clang.is_ok_and(|found| found.status.success());
-    let mut compilers = vec!["gcc"];
-    compilers.extend(clang.then_some("clang"));
+/// The compilers at hand for a source: GNU's, and LLVM's where it is installed.
+fn compilers(source: &str) -> Vec<&'static str> {
+    let (gnu, llvm) = match source.ends_with(".cpp") {
+        true => ("g++", "clang++"),
+        false => ("gcc", "clang"),
+    };
+    let found = Command::new(llvm).arg("--version").output();
+    let found = found.is_ok_and(|found| found.status.success());
+    let mut compilers = vec![gnu];
+    compilers.extend(found.then_some(llvm));
     compilers
 }
 
-/// Builds `tests/c/NAME.c`; a library is its name, or an option of the compiler.
-fn build(compiler: &str, name: &str, libraries: &[&str]) -> PathBuf {
+/// Builds a source in `tests/`; a library is its name, or an option of the compiler.
+fn build(compiler: &str, source: &str, libraries: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = library().shared.parent().unwrap();
     // Each test builds its own: others run theirs meanwhile.
     let thread = std::thread::current();
-    let test = thread.name().unwrap_or(name).replace("::", "-");
+    let test = thread.name().unwrap_or("program").replace("::", "-");
+    let standard = match source.ends_with(".cpp") {
+        true => "-std=c++17",
+        false => "-std=c11",
+    };
     let program =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{compiler}{EXE_SUFFIX}"));
     let option = |library: &&str| match library.starts_with('-') {
@@ -39,11 +47,11 @@ fn build(compiler: &str, name: &str, libraries: &[&str]) -> PathBuf {
     };
     output(
         Command::new(compiler)
-            .args(["-std=c11", "-D_GNU_SOURCE", "-g"])
+            .args([standard, "-D_GNU_SOURCE", "-g"])
             .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"])
             .arg("-I")
             .arg(root.join("include"))
-            .arg(root.join("tests/c").join(name).with_extension("c"))
+            .arg(root.join("tests").join(source))
             .arg("-o")
             .arg(&program)
             .arg("-L")
@@ -63,17 +71,17 @@ fn prepare(command: &mut Command) -> tempfile::TempDir {
     folder
 }
 
-fn run(name: &str, libraries: &[&str]) {
-    for compiler in compilers() {
-        let program = build(compiler, name, libraries);
+fn run(source: &str, libraries: &[&str]) {
+    for compiler in compilers(source) {
+        let program = build(compiler, source, libraries);
         let mut command = Command::new("timeout");
         let _folder = prepare(command.args(["--kill-after=5", SECONDS]).arg(program));
         print!("{}", output(&mut command));
     }
 }
 
-fn run_under_valgrind(name: &str, libraries: &[&str]) {
-    let program = build("gcc", name, libraries);
+fn run_under_valgrind(source: &str, libraries: &[&str]) {
+    let program = build(compilers(source)[0], source, libraries);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("timeout");
     command
@@ -115,19 +123,21 @@ macro_rules! programs {
 
 programs! {
     /// Keys, certificates, and wrong use of either.
-    keys: "keys" with ["ironhouse_c", "zmq"];
+    keys: "c/keys.c" with ["ironhouse_c", "zmq"];
     /// A host's own contexts and sockets, both orders of shutdown.
-    host: "host" with ["ironhouse_c", "zmq", "pthread"];
+    host: "c/host.c" with ["ironhouse_c", "zmq", "pthread"];
     /// Policies of every kind, and files.
-    policies: "policies" with ["ironhouse_c", "zmq", "pthread"];
+    policies: "c/policies.c" with ["ironhouse_c", "zmq", "pthread"];
     /// A program that links neither library.
-    loaded: "loaded" with ["dl"];
+    loaded: "c/loaded.c" with ["dl"];
     /// Two copies of libzmq in one process.
-    foreign: "foreign" with ["ironhouse_c", "zmq", "dl"];
+    foreign: "c/foreign.c" with ["ironhouse_c", "zmq", "dl"];
     /// The same where a function's address is in the program, whoever has it.
-    foreign_to_a_fixed_program: "foreign" with ["-no-pie", "-fno-pie", "ironhouse_c", "zmq", "dl"];
+    foreign_to_a_fixed_program: "c/foreign.c" with ["-no-pie", "-fno-pie", "ironhouse_c", "zmq", "dl"];
+    /// A program in C++, on cppzmq.
+    cpp: "cpp/host.cpp" with ["ironhouse_c", "zmq", "pthread"];
     /// Decisions by callbacks.
-    callbacks: "callbacks" with ["ironhouse_c", "zmq", "pthread"];
+    callbacks: "c/callbacks.c" with ["ironhouse_c", "zmq", "pthread"];
 }
 
 /// An interpreter with a libzmq of its own.

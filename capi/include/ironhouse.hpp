@@ -1,0 +1,495 @@
+/*
+ * ironhouse for C++17: the handles of ironhouse.h as values that end by themselves, and results as exceptions. No logic of its own: what each call does
+ * is said there.
+ *
+ * Contexts and sockets are the program's: cppzmq's zmq::context_t and zmq::socket_t, or the pointers of zmq.h.
+ */
+#ifndef IRONHOUSE_HPP
+#define IRONHOUSE_HPP
+
+#include <ironhouse.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace ironhouse {
+
+/** A call that failed: its number, and the reason in words. */
+class error : public std::runtime_error {
+public:
+  error(ironhouse_result_t result, const char *reason, int number) : std::runtime_error(reason), result_(result), number_(number) {}
+
+  ironhouse_result_t result() const noexcept { return result_; }
+  /** The errno of the operating system or of libzmq; 0 where there is none. */
+  int number() const noexcept { return number_; }
+
+private:
+  ironhouse_result_t result_;
+  int number_;
+};
+
+/** Throws what a call that failed has to say. */
+inline void check(ironhouse_result_t result)
+{
+  if (result != IRONHOUSE_OK)
+    throw error(result, ironhouse_last_error(), ironhouse_last_errno());
+}
+
+/** A handle that is destroyed with its owner. */
+template <class T, ironhouse_result_t (*Destroy)(T **)> class handle {
+public:
+  handle() noexcept = default;
+  explicit handle(T *taken) noexcept : handle_(taken) {}
+  handle(handle &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  handle &operator=(handle &&other) noexcept
+  {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  handle(const handle &) = delete;
+  handle &operator=(const handle &) = delete;
+  ~handle() { Destroy(&handle_); }
+
+  /** As ironhouse.h takes it. */
+  T *get() const noexcept { return handle_; }
+  /** A place for a new one. */
+  T **place() noexcept { return &handle_; }
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+private:
+  T *handle_ = nullptr;
+};
+
+namespace detail {
+
+/** The pointer behind a context or socket: itself, or that of cppzmq. */
+template <class T> void *raw(T &&object)
+{
+  if constexpr (std::is_pointer_v<std::decay_t<T>>)
+    return object;
+  else
+    return object.handle();
+}
+
+/** Calls a function that writes a text, with enough room. */
+template <class Write> std::string text(Write &&write)
+{
+  std::string text(256, '\0');
+  for (;;) {
+    size_t length = 0;
+    ironhouse_result_t result = write(text.data(), text.size(), &length);
+    if (result != IRONHOUSE_BUFFER_TOO_SMALL) {
+      check(result);
+      text.resize(length);
+      return text;
+    }
+    text.resize(length + 1);
+  }
+}
+
+/** Collects the texts that a call hands over one by one. */
+extern "C" inline void ironhouse_hpp_collect(void *user_data, const char *text) noexcept
+{
+  static_cast<std::vector<std::string> *>(user_data)->emplace_back(text);
+}
+
+template <class T> std::string_view view(const T *text) { return text ? std::string_view(text) : std::string_view(); }
+
+} // namespace detail
+
+/** The libzmq that this program is linked with, as ironhouse.h takes it. */
+#ifndef IRONHOUSE_WITHOUT_ZMQ_H
+inline const ironhouse_api_t &api()
+{
+  static const ironhouse_api_t table = [] {
+    ironhouse_api_t filled;
+    ironhouse_api_init(&filled);
+    return filled;
+  }();
+  return table;
+}
+#endif
+
+/** A public key as text (Z85), and the secret one. */
+struct keypair {
+  std::string public_key, secret_key;
+
+  static keypair generate()
+  {
+    std::array<char, IRONHOUSE_KEY_SIZE> public_key{}, secret_key{};
+    check(ironhouse_keypair(public_key.data(), secret_key.data()));
+    keypair made{public_key.data(), secret_key.data()};
+    ironhouse_wipe(reinterpret_cast<uint8_t *>(secret_key.data()), secret_key.size());
+    return made;
+  }
+
+  ~keypair() { ironhouse_wipe(reinterpret_cast<uint8_t *>(secret_key.data()), secret_key.size()); }
+};
+
+/** A public key, metadata and dates, and where it was made or loaded with it, the secret key. */
+class certificate : public handle<ironhouse_certificate_t, ironhouse_certificate_destroy> {
+public:
+  static certificate generate()
+  {
+    certificate made;
+    check(ironhouse_certificate_new(made.place()));
+    return made;
+  }
+  static certificate from_public_key(std::string_view key)
+  {
+    certificate made;
+    check(ironhouse_certificate_from_public_key(made.place(), key.data(), key.size()));
+    return made;
+  }
+  static certificate from_secret_key(std::string_view key)
+  {
+    certificate made;
+    check(ironhouse_certificate_from_secret_key(made.place(), key.data(), key.size()));
+    return made;
+  }
+  static certificate load(std::string_view path)
+  {
+    certificate made;
+    check(ironhouse_certificate_load(made.place(), path.data(), path.size()));
+    return made;
+  }
+  static certificate load_secret(std::string_view path)
+  {
+    certificate made;
+    check(ironhouse_certificate_load_secret(made.place(), path.data(), path.size()));
+    return made;
+  }
+
+  void save(std::string_view path) const { check(ironhouse_certificate_save(get(), path.data(), path.size())); }
+  void save_public(std::string_view path) const { check(ironhouse_certificate_save_public(get(), path.data(), path.size())); }
+  std::string public_key() const
+  {
+    std::array<char, IRONHOUSE_KEY_SIZE> key{};
+    check(ironhouse_certificate_public_key(get(), key.data()));
+    return key.data();
+  }
+  void set_meta(std::string_view name, std::string_view value)
+  {
+    check(ironhouse_certificate_set_meta(get(), name.data(), name.size(), value.data(), value.size()));
+  }
+  std::string meta(std::string_view name) const
+  {
+    return detail::text([&](char *text, size_t size, size_t *length) {
+      return ironhouse_certificate_meta(get(), name.data(), name.size(), text, size, length);
+    });
+  }
+};
+
+/** The certificates whose owners a policy may admit. */
+class certificate_store : public handle<ironhouse_store_t, ironhouse_store_destroy> {
+public:
+  static certificate_store in_memory()
+  {
+    certificate_store made;
+    check(ironhouse_store_memory(made.place()));
+    return made;
+  }
+  static certificate_store directory(std::string_view path)
+  {
+    certificate_store made;
+    check(ironhouse_store_directory(made.place(), path.data(), path.size()));
+    return made;
+  }
+  static certificate_store keyfile(std::string_view path)
+  {
+    certificate_store made;
+    check(ironhouse_store_keyfile(made.place(), path.data(), path.size()));
+    return made;
+  }
+
+  void insert(const certificate &added) { check(ironhouse_store_insert(get(), added.get())); }
+  void remove(std::string_view key) { check(ironhouse_store_remove(get(), key.data(), key.size())); }
+  size_t size() const
+  {
+    size_t size = 0;
+    check(ironhouse_store_size(get(), &size));
+    return size;
+  }
+  std::vector<std::string> problems() const
+  {
+    std::vector<std::string> problems;
+    check(ironhouse_store_each_problem(get(), detail::ironhouse_hpp_collect, &problems));
+    return problems;
+  }
+};
+
+/** Users and their passwords. */
+class passwords : public handle<ironhouse_passwords_t, ironhouse_passwords_destroy> {
+public:
+  static passwords in_memory()
+  {
+    passwords made;
+    check(ironhouse_passwords_memory(made.place()));
+    return made;
+  }
+  static passwords load(std::string_view path)
+  {
+    passwords made;
+    check(ironhouse_passwords_load(made.place(), path.data(), path.size()));
+    return made;
+  }
+
+  void insert(std::string_view name, std::string_view password)
+  {
+    check(ironhouse_passwords_insert(get(), name.data(), name.size(), password.data(), password.size()));
+  }
+  void remove(std::string_view name) { check(ironhouse_passwords_remove(get(), name.data(), name.size())); }
+};
+
+/** What a callback decides. */
+enum class decision : int { admit = IRONHOUSE_ADMIT, retry = IRONHOUSE_RETRY, refuse = IRONHOUSE_REFUSE, fail = IRONHOUSE_FAIL };
+
+/** Who wants to be admitted; valid until the callback returns. */
+struct peer {
+  std::string_view domain, address, public_key, principal;
+};
+
+/** What an admitted peer's messages shall carry; within a callback. */
+class answer {
+public:
+  explicit answer(ironhouse_reply_t *reply) noexcept : reply_(reply) {}
+  void set_user_id(std::string_view user_id) { check(ironhouse_reply_set_user_id(reply_, user_id.data(), user_id.size())); }
+  void add_property(std::string_view name, std::string_view value)
+  {
+    check(ironhouse_reply_add_property(reply_, name.data(), name.size(), value.data(), value.size()));
+  }
+
+private:
+  ironhouse_reply_t *reply_;
+};
+
+/** An answer that is given later, by any thread; destroyed without one, it tells the peer to try again. */
+class reply : public handle<ironhouse_reply_t, ironhouse_reply_destroy> {
+public:
+  using handle::handle;
+  void set_user_id(std::string_view user_id) { answer(get()).set_user_id(user_id); }
+  void add_property(std::string_view name, std::string_view value) { answer(get()).add_property(name, value); }
+  void give(decision given) { check(ironhouse_reply_answer(place(), static_cast<int>(given))); }
+};
+
+/** Decides on a peer. An exception refuses it. */
+using decide_function = std::function<decision(const peer &, answer &)>;
+/** Is told of a peer; the decision comes later. An exception tells it to try again. */
+using ask_function = std::function<void(const peer &, reply)>;
+
+/** Something that an authenticator did; valid until the callback returns. */
+struct event {
+  std::string_view name, text, reason, domain, address, mechanism, identity;
+  /** Of a decision: 200, 300, 400 or 500; else 0. */
+  int status;
+};
+
+using event_function = std::function<void(const event &)>;
+
+namespace detail {
+
+inline peer peer_of(const ironhouse_peer_t *from)
+{
+  return {view(from->domain), view(from->address), view(from->public_key), view(from->principal)};
+}
+
+template <class Function> void forget(void *function) noexcept { delete static_cast<Function *>(function); }
+
+inline int decide(void *function, const ironhouse_peer_t *from, ironhouse_reply_t *handle) noexcept
+{
+  try {
+    answer given(handle);
+    return static_cast<int>((*static_cast<decide_function *>(function))(peer_of(from), given));
+  } catch (...) {
+    return IRONHOUSE_REFUSE;
+  }
+}
+
+inline void ask(void *function, const ironhouse_peer_t *from, ironhouse_reply_t *handle) noexcept
+{
+  try {
+    (*static_cast<ask_function *>(function))(peer_of(from), reply(handle));
+  } catch (...) {
+    // The reply is gone by now.
+  }
+}
+
+inline void listen(void *function, const ironhouse_event_t *from) noexcept
+{
+  try {
+    (*static_cast<event_function *>(function))({view(from->name), view(from->text), view(from->reason), view(from->domain), view(from->address),
+                                               view(from->mechanism), view(from->identity), from->status});
+  } catch (...) {
+    // Nobody could do anything about it.
+  }
+}
+
+} // namespace detail
+
+/** Who may connect to the sockets of a domain; a new one refuses everybody. */
+class policy : public handle<ironhouse_policy_t, ironhouse_policy_destroy> {
+public:
+  policy() { check(ironhouse_policy_new(place())); }
+
+  policy &allow(std::string_view address)
+  {
+    check(ironhouse_policy_allow(get(), address.data(), address.size()));
+    return *this;
+  }
+  policy &deny(std::string_view address)
+  {
+    check(ironhouse_policy_deny(get(), address.data(), address.size()));
+    return *this;
+  }
+  policy &null()
+  {
+    check(ironhouse_policy_null(get()));
+    return *this;
+  }
+  policy &plain(const passwords &users)
+  {
+    check(ironhouse_policy_plain(get(), users.get()));
+    return *this;
+  }
+  policy &curve_any()
+  {
+    check(ironhouse_policy_curve_any(get()));
+    return *this;
+  }
+  policy &curve(const certificate_store &store)
+  {
+    check(ironhouse_policy_curve_store(get(), store.get()));
+    return *this;
+  }
+  policy &curve(decide_function decide)
+  {
+    auto data = std::make_unique<decide_function>(std::move(decide));
+    check(ironhouse_policy_curve_callback(get(), detail::decide, data.release(), detail::forget<decide_function>));
+    return *this;
+  }
+  policy &curve_deferred(ask_function ask)
+  {
+    auto data = std::make_unique<ask_function>(std::move(ask));
+    check(ironhouse_policy_curve_deferred(get(), detail::ask, data.release(), detail::forget<ask_function>));
+    return *this;
+  }
+  policy &gssapi_any()
+  {
+    check(ironhouse_policy_gssapi_any(get()));
+    return *this;
+  }
+  policy &refusal(decision told)
+  {
+    check(ironhouse_policy_refusal(get(), static_cast<int>(told)));
+    return *this;
+  }
+};
+
+/** What would become of a peer, and by which rules. */
+struct explanation {
+  decision status;
+  std::string text;
+};
+
+/** Decides, for all secured sockets of a context of the program's, who may connect. */
+class authenticator : public handle<ironhouse_authenticator_t, ironhouse_authenticator_destroy> {
+public:
+#ifndef IRONHOUSE_WITHOUT_ZMQ_H
+  template <class Context> explicit authenticator(Context &&context, const ironhouse_api_t &table = api())
+  {
+    check(ironhouse_authenticator_start(place(), &table, detail::raw(context), nullptr));
+  }
+  template <class Context> static authenticator load(Context &&context, std::string_view path, const ironhouse_api_t &table = api())
+  {
+    authenticator loaded;
+    check(ironhouse_authenticator_load(loaded.place(), &table, detail::raw(context), path.data(), path.size()));
+    return loaded;
+  }
+#endif
+
+  void set_policy(std::string_view domain, const policy &set)
+  {
+    check(ironhouse_authenticator_set_policy(get(), domain.data(), domain.size(), set.get()));
+  }
+  void set_fallback(const policy &set) { check(ironhouse_authenticator_set_fallback(get(), set.get())); }
+  void revoke(std::string_view key) { check(ironhouse_authenticator_revoke(get(), key.data(), key.size())); }
+  void unrevoke(std::string_view key) { check(ironhouse_authenticator_unrevoke(get(), key.data(), key.size())); }
+  void reload() { check(ironhouse_authenticator_reload(get())); }
+  std::vector<std::string> problems() const
+  {
+    std::vector<std::string> problems;
+    check(ironhouse_authenticator_each_problem(get(), detail::ironhouse_hpp_collect, &problems));
+    return problems;
+  }
+  ironhouse_counters_t counters() const
+  {
+    ironhouse_counters_t counters{};
+    counters.size = sizeof counters;
+    check(ironhouse_authenticator_counters(get(), &counters));
+    return counters;
+  }
+  void on_event(event_function listen)
+  {
+    auto data = std::make_unique<event_function>(std::move(listen));
+    check(ironhouse_authenticator_on_event(get(), detail::listen, data.release(), detail::forget<event_function>));
+  }
+  explanation explain(std::string_view domain, std::string_view address, const ironhouse_credential_t &credential) const
+  {
+    int status = 0;
+    std::string text = detail::text([&](char *place, size_t size, size_t *length) {
+      return ironhouse_authenticator_explain(get(), domain.data(), domain.size(), address.data(), address.size(), &credential, &status, place,
+                                             size, length);
+    });
+    return {static_cast<decision>(status), std::move(text)};
+  }
+
+private:
+  authenticator() = default;
+};
+
+/** Guards a socket by a domain's policy, before it is bound or connected: by address. */
+template <class Socket> void null_server(Socket &&socket, authenticator &guard, std::string_view domain)
+{
+  check(ironhouse_socket_null_server(detail::raw(socket), guard.get(), domain.data(), domain.size()));
+}
+
+/** The same, by name and password. */
+template <class Socket> void plain_server(Socket &&socket, authenticator &guard, std::string_view domain)
+{
+  check(ironhouse_socket_plain_server(detail::raw(socket), guard.get(), domain.data(), domain.size()));
+}
+
+/** The same, encrypted, by public key. */
+template <class Socket> void curve_server(Socket &&socket, authenticator &guard, std::string_view domain, const certificate &keys)
+{
+  check(ironhouse_socket_curve_server(detail::raw(socket), guard.get(), domain.data(), domain.size(), keys.get()));
+}
+
+#ifndef IRONHOUSE_WITHOUT_ZMQ_H
+/** Has a client's socket present a name and a password, before it is bound or connected. */
+template <class Socket>
+void plain_client(Socket &&socket, std::string_view name, std::string_view password, const ironhouse_api_t &table = api())
+{
+  check(ironhouse_socket_plain_client(detail::raw(socket), &table, name.data(), name.size(), password.data(), password.size()));
+}
+
+/** Has a client's socket encrypt, and talk to none but the server with this public key. */
+template <class Socket>
+void curve_client(Socket &&socket, const certificate &keys, std::string_view server_key, const ironhouse_api_t &table = api())
+{
+  check(ironhouse_socket_curve_client(detail::raw(socket), &table, keys.get(), server_key.data(), server_key.size()));
+}
+#endif
+
+} // namespace ironhouse
+
+#endif // IRONHOUSE_HPP
