@@ -1,6 +1,7 @@
 //! Chores of this repository that are not part of a build: `cargo xtask COMMAND`.
 
 mod bindings;
+mod install;
 
 use std::process::ExitCode;
 
@@ -9,6 +10,8 @@ usage: cargo xtask COMMAND
 
 commands:
   bindings   make zmq-sys-wrap/src/bindings/ from the installed headers (needs libclang)
+  install [--prefix /usr/local] [--destdir FOLDER] [--debug]
+             build the C library and install it with its headers, for pkg-config and CMake
 ";
 
 fn main() -> ExitCode {
@@ -16,6 +19,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["bindings"] => bindings::generate(),
+        ["install", rest @ ..] => install::install(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
