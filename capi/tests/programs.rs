@@ -1,6 +1,11 @@
 //! Programs in C and C++ that use the library, built as their authors would and run; and run under valgrind.
 
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod common;
 
@@ -151,4 +156,63 @@ fn python_program_on_a_context_of_pyzmq() {
         .arg(script);
     let _folder = prepare(&mut command);
     print!("{}", output(&mut command));
+}
+
+/// A program that has another libzmq in it, of another version: the one library serves it as well.
+#[test]
+#[ignore = "builds libzmq and libsodium, which takes a minute"]
+fn host_with_a_libzmq_of_its_own_linked_statically() {
+    let messages = common::build(
+        &["--package", "zmq-sys-wrap", "--features", "vendored"],
+        &[("LIBZMQ_NO_PKG_CONFIG", "1")],
+    );
+    let built = messages
+        .iter()
+        .find(|message| {
+            let linked = message["linked_libs"].as_array();
+            linked.is_some_and(|all| all.iter().any(|it| it == "static=zmq"))
+        })
+        .expect("a build script that links libzmq");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let folders = built["linked_paths"].as_array().unwrap().iter().map(text);
+    let variables = built["env"].as_array().unwrap();
+    let include = variables
+        .iter()
+        .find(|pair| pair[0] == "ZMQ_SYS_WRAP_INCLUDE")
+        .map(|pair| text(&pair[1]))
+        .unwrap();
+    let mut options: Vec<String> = std::env::split_paths(&include)
+        .map(|folder| format!("-I{}", folder.display()))
+        .collect();
+    options.extend(folders.map(|it| format!("-L{}", it.trim_start_matches("native="))));
+    options.extend(
+        [
+            "ironhouse_c",
+            ":libzmq.a",
+            ":libsodium.a",
+            "stdc++",
+            "pthread",
+            "m",
+            "dl",
+        ]
+        .map(|library| format!("-l{library}")),
+    );
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let program = build("gcc", "c/host.c", &options);
+    let needed = output(Command::new("readelf").arg("-d").arg(&program));
+    assert!(!needed.contains("libzmq"), "{needed}");
+    let mut command = Command::new("timeout");
+    let _folder = prepare(command.args(["--kill-after=5", SECONDS]).arg(program));
+    let said = output(&mut command);
+    let installed = Command::new("pkg-config")
+        .args(["--modversion", "libzmq"])
+        .output()
+        .unwrap();
+    let installed = String::from_utf8(installed.stdout).unwrap();
+    assert!(said.starts_with("libzmq 4."), "{said}");
+    assert_ne!(
+        said,
+        format!("libzmq {installed}"),
+        "another than the system's"
+    );
 }

@@ -210,6 +210,9 @@ static void refused_sockets(void)
 
 int main(void)
 {
+  int major, minor, patch;
+  zmq_version(&major, &minor, &patch);
+  printf("libzmq %d.%d.%d\n", major, minor, patch);
   curve(HOST_FIRST);
   curve(HOST_LAST);
   destroyed_too_early();

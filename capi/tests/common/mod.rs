@@ -27,21 +27,26 @@ pub struct Library {
     pub installed: PathBuf,
 }
 
+/// What cargo says of a build.
+pub fn build(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<serde_json::Value> {
+    let text = output(
+        Command::new(env!("CARGO"))
+            .args(["build", "--locked"])
+            .args(["--message-format", "json-render-diagnostics"])
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .current_dir(env!("CARGO_MANIFEST_DIR")),
+    );
+    let messages = text.lines().map(serde_json::from_str);
+    messages.filter_map(Result::ok).collect()
+}
+
 pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--package", "ironhouse-capi"])
-            .args(["--message-format", "json-render-diagnostics"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "cargo build: {}", built.status);
-        let text = String::from_utf8(built.stdout).unwrap();
-        let artifact = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        let messages = build(&["--package", "ironhouse-capi"], &[]);
+        let artifact = messages
+            .iter()
             .find(|message| {
                 message["reason"] == "compiler-artifact"
                     && message["target"]["name"] == "ironhouse_c"
