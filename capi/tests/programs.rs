@@ -141,6 +141,8 @@ programs! {
     foreign_to_a_fixed_program: "c/foreign.c" with ["-no-pie", "-fno-pie", "ironhouse_c", "zmq", "dl"];
     /// A program in C++, on cppzmq.
     cpp: "cpp/host.cpp" with ["ironhouse_c", "zmq", "pthread"];
+    /// A program on CZMQ's context and sockets.
+    czmq: "c/czmq.c" with ["ironhouse_c", "czmq", "zmq", "pthread"];
     /// Decisions by callbacks.
     callbacks: "c/callbacks.c" with ["ironhouse_c", "zmq", "pthread"];
 }
