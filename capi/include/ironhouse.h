@@ -326,6 +326,37 @@ typedef struct {
 } ironhouse_authenticator_options_t;
 
 /**
+ * A connection of an admitted peer. Texts are valid until the callback returns.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the library knows it: later versions add fields at its end.
+   */
+  size_t size;
+  /**
+   * The domain of the socket.
+   */
+  const char *domain;
+  /**
+   * Where the peer is.
+   */
+  const char *address;
+  /**
+   * When the connection was accepted, in seconds since 1970 (UTC).
+   */
+  int64_t since;
+  /**
+   * The user's name, public key in Z85 or principal; NULL where the peer presented none, or where it is not certain (yet) who it is.
+   */
+  const char *identity;
+} ironhouse_connection_t;
+
+/**
+ * What is called for each connection. It must not unwind.
+ */
+typedef void (*ironhouse_connection_fn)(void *user_data, const ironhouse_connection_t *connection);
+
+/**
  * What is called for each of several texts, which is valid until it returns. It must not unwind.
  */
 typedef void (*ironhouse_text_fn)(void *user_data, const char *text);
@@ -373,7 +404,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * What happened, in a word for machines: "decision", "malformed", "clock_jumped", "locked_out", "config_changed", "config_refused",
+   * What happened, in a word for machines: "decision", "malformed", "closed", "clock_jumped", "locked_out", "config_changed", "config_refused",
    * "handler_died"; later versions may add some.
    */
   const char *name;
@@ -571,8 +602,8 @@ ironhouse_result_t ironhouse_authenticator_set_policy(ironhouse_authenticator_t 
 ironhouse_result_t ironhouse_authenticator_set_fallback(ironhouse_authenticator_t *authenticator, const ironhouse_policy_t *policy);
 
 /**
- * Refuses a public key from now on in every domain, whatever its policy says. A connection that stands goes on: it is the program's own
- * socket, which nobody else may use.
+ * Refuses a public key from now on in every domain, whatever its policy says. Its connections are closed where the socket is watched
+ * (ironhouse_socket_watch()); else those that stand go on.
  */
 ironhouse_result_t ironhouse_authenticator_revoke(ironhouse_authenticator_t *authenticator, const char *key, size_t key_length);
 
@@ -580,6 +611,18 @@ ironhouse_result_t ironhouse_authenticator_revoke(ironhouse_authenticator_t *aut
  * Takes ironhouse_authenticator_revoke() back; IRONHOUSE_NOT_FOUND, if the key was not revoked.
  */
 ironhouse_result_t ironhouse_authenticator_unrevoke(ironhouse_authenticator_t *authenticator, const char *key, size_t key_length);
+
+/**
+ * Closes the connections of a public key to sockets that are watched, and forbids nothing: the peer connects again, and is judged anew. For those
+ * whom a callback admitted, which does not tell when it would not any more.
+ */
+ironhouse_result_t ironhouse_authenticator_disconnect(ironhouse_authenticator_t *authenticator, const char *key, size_t key_length);
+
+/**
+ * Calls `each` for every connection of an admitted peer to a socket that is watched (ironhouse_socket_watch()), oldest first, on this thread and
+ * before it returns. Who connects or leaves at this moment may be missing or listed.
+ */
+ironhouse_result_t ironhouse_authenticator_each_peer(const ironhouse_authenticator_t *authenticator, ironhouse_connection_fn each, void *user_data);
 
 /**
  * Puts the file of ironhouse_authenticator_load() into force as it is now, without waiting for it to be at rest; or not at all.
@@ -925,7 +968,8 @@ ironhouse_result_t ironhouse_reply_destroy(ironhouse_reply_t **reply);
  * copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this fails,
  * close the socket: it may be secured in part. To be called by the thread that uses the socket.
  *
- * The socket is used and closed by the program; nothing has to be released. Close it before its authenticator is destroyed, or else it admits
+ * Connections that stand are not watched, unless ironhouse_socket_watch() is called too. The socket is used and closed by the program; nothing
+ * has to be released. Close it before its authenticator is destroyed, or else it admits
  * nobody from then on.
  */
 ironhouse_result_t ironhouse_socket_null_server(void *socket,
@@ -960,6 +1004,17 @@ ironhouse_result_t ironhouse_socket_gssapi_server(void *socket,
                                                   size_t domain_length,
                                                   const char *principal,
                                                   size_t principal_length);
+
+/**
+ * Has the authenticator watch the connections of a server's socket, which one of the calls above has secured for the same domain: they are
+ * listed by ironhouse_authenticator_each_peer(), and those of peers who are no longer admitted (revoked, certificate removed, password changed,
+ * refused by a new policy) are closed. What such a peer sent before that is received all the same.
+ *
+ * This takes the one monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it
+ * starts one later, the watch ends. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
+ * released: a thread of the library reads until the socket is closed or its context terminated.
+ */
+ironhouse_result_t ironhouse_socket_watch(void *socket, ironhouse_authenticator_t *authenticator, const char *domain, size_t domain_length);
 
 /**
  * Has a client's socket present a name and a password (PLAIN), in clear text. Both are 1 to 255 bytes.

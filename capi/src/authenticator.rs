@@ -10,14 +10,15 @@ use std::time::Duration;
 use ironhouse::Context;
 use ironhouse::security::{
     AuditListener, Authenticator, Config, ConfiguredAuthenticator, Counters, Credential, Domain,
-    PeerAddress,
+    PeerAddress, PeerIdentity,
 };
 use zmq_sys_wrap::Api;
 
 use crate::api::{ironhouse_api_t, of_host};
-use crate::arguments::{Buffer, Out, path, text};
+use crate::arguments::{Buffer, Out, c_text, path, text};
 use crate::boundary::boundary;
-use crate::callback::{UserData, ironhouse_free_fn};
+use crate::callback::{UserData, ironhouse_free_fn, no_unwinding};
+use crate::certificate::seconds;
 use crate::event::{ironhouse_event_fn, listening};
 use crate::handle::{Handle, borrow, destroy, give, null};
 use crate::keys::public_key;
@@ -254,8 +255,8 @@ pub unsafe extern "C" fn ironhouse_authenticator_set_fallback(
     })
 }
 
-/// Refuses a public key from now on in every domain, whatever its policy says. A connection that stands goes on: it is the program's own
-/// socket, which nobody else may use.
+/// Refuses a public key from now on in every domain, whatever its policy says. Its connections are closed where the socket is watched
+/// (ironhouse_socket_watch()); else those that stand go on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_revoke(
     authenticator: *mut ironhouse_authenticator_t,
@@ -289,6 +290,73 @@ pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
             IRONHOUSE_NOT_FOUND,
             format!("the key {} was not revoked", key.fingerprint()),
         ))
+    })
+}
+
+/// Closes the connections of a public key to sockets that are watched, and forbids nothing: the peer connects again, and is judged anew. For those
+/// whom a callback admitted, which does not tell when it would not any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_disconnect(
+    authenticator: *mut ironhouse_authenticator_t,
+    key: *const c_char,
+    key_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let key = unsafe { public_key(key, key_length) }?;
+        let meant = PeerIdentity::Key(key);
+        house.authenticator().disconnect(|peer| *peer == meant);
+        Ok(())
+    })
+}
+
+/// A connection of an admitted peer. Texts are valid until the callback returns.
+#[repr(C)]
+pub struct ironhouse_connection_t {
+    /// Size of this structure in bytes, as the library knows it: later versions add fields at its end.
+    pub size: usize,
+    /// The domain of the socket.
+    pub domain: *const c_char,
+    /// Where the peer is.
+    pub address: *const c_char,
+    /// When the connection was accepted, in seconds since 1970 (UTC).
+    pub since: i64,
+    /// The user's name, public key in Z85 or principal; NULL where the peer presented none, or where it is not certain (yet) who it is.
+    pub identity: *const c_char,
+}
+
+/// What is called for each connection. It must not unwind.
+pub type ironhouse_connection_fn = Option<
+    unsafe extern "C-unwind" fn(user_data: *mut c_void, connection: *const ironhouse_connection_t),
+>;
+
+/// Calls `each` for every connection of an admitted peer to a socket that is watched (ironhouse_socket_watch()), oldest first, on this thread and
+/// before it returns. Who connects or leaves at this moment may be missing or listed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_authenticator_each_peer(
+    authenticator: *const ironhouse_authenticator_t,
+    each: ironhouse_connection_fn,
+    user_data: *mut c_void,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        let each = each.ok_or_else(|| null("each"))?;
+        for peer in house.authenticator().peers() {
+            let (domain, address) = (c_text(&peer.domain), c_text(&peer.address.to_string()));
+            let identity = peer.identity().and_then(PeerIdentity::name);
+            let identity = identity.map(|name| c_text(&name));
+            let connection = ironhouse_connection_t {
+                size: size_of::<ironhouse_connection_t>(),
+                domain: domain.as_ptr(),
+                address: address.as_ptr(),
+                since: seconds(peer.since),
+                identity: identity.as_ref().map_or(std::ptr::null(), |it| it.as_ptr()),
+            };
+            // SAFETY: the caller's function, by contract; the texts live until it returns.
+            no_unwinding(|| unsafe { each(user_data, &connection) });
+        }
+        Ok(())
     })
 }
 

@@ -14,7 +14,7 @@ use crate::result::Result;
 pub struct ironhouse_event_t {
     /// Size of this structure in bytes, as the library knows it: later versions add fields at its end.
     pub size: usize,
-    /// What happened, in a word for machines: "decision", "malformed", "clock_jumped", "locked_out", "config_changed", "config_refused",
+    /// What happened, in a word for machines: "decision", "malformed", "closed", "clock_jumped", "locked_out", "config_changed", "config_refused",
     /// "handler_died"; later versions may add some.
     pub name: *const c_char,
     /// The same in a line for people.

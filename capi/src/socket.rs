@@ -43,7 +43,8 @@ unsafe fn secure(
 /// copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this fails,
 /// close the socket: it may be secured in part. To be called by the thread that uses the socket.
 ///
-/// The socket is used and closed by the program; nothing has to be released. Close it before its authenticator is destroyed, or else it admits
+/// Connections that stand are not watched, unless ironhouse_socket_watch() is called too. The socket is used and closed by the program; nothing
+/// has to be released. Close it before its authenticator is destroyed, or else it admits
 /// nobody from then on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_null_server(
@@ -128,6 +129,31 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
         let held = unsafe { secure(socket, house.api(), mechanism) }?;
         house.hold(name, held);
         Ok(())
+    })
+}
+
+/// Has the authenticator watch the connections of a server's socket, which one of the calls above has secured for the same domain: they are
+/// listed by ironhouse_authenticator_each_peer(), and those of peers who are no longer admitted (revoked, certificate removed, password changed,
+/// refused by a new policy) are closed. What such a peer sent before that is received all the same.
+///
+/// This takes the one monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it
+/// starts one later, the watch ends. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
+/// released: a thread of the library reads until the socket is closed or its context terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_watch(
+    socket: *mut c_void,
+    authenticator: *mut ironhouse_authenticator_t,
+    domain: *const c_char,
+    domain_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let house = borrow(authenticator)?;
+        // SAFETY: the caller's text, by contract.
+        let name = unsafe { text("domain", domain, domain_length) }?;
+        let domain = house.domain(name)?;
+        let socket = NonNull::new(socket).ok_or_else(|| null("socket"))?;
+        // SAFETY: the caller's socket, by contract.
+        Ok(unsafe { domain.watch_borrowed(socket) }?)
     })
 }
 

@@ -143,6 +143,8 @@ programs! {
     cpp: "cpp/host.cpp" with ["ironhouse_c", "zmq", "pthread"];
     /// A program on CZMQ's context and sockets.
     czmq: "c/czmq.c" with ["ironhouse_c", "czmq", "zmq", "pthread"];
+    /// Connections to a host's socket, listed and closed.
+    watch: "c/watch.c" with ["ironhouse_c", "zmq", "pthread"];
     /// Decisions by callbacks.
     callbacks: "c/callbacks.c" with ["ironhouse_c", "zmq", "pthread"];
 }

@@ -1,6 +1,8 @@
 //! `Authenticator`: decides, for all sockets of a context, who may connect.
 
+use std::ffi::c_void;
 use std::fmt;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
@@ -21,7 +23,7 @@ use super::policy::Policy;
 use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};
 use crate::error::{Error, Result};
-use crate::socket::Context;
+use crate::socket::{Context, watch_borrowed};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) const THREADS: usize = 32;
@@ -367,6 +369,23 @@ impl Domain {
     /// A watch over one more socket of the domain, and what says when its messages must be looked at.
     pub(super) fn watch(&self) -> (SocketWatch, Arc<AtomicBool>) {
         self.handler.shared().peers.watch(self.name.clone())
+    }
+
+    /// Watches the connections of a host's socket that a mechanism of this domain secures, before the host binds or connects it: they are
+    /// [listed](Authenticator::peers), and those of peers who are no longer admitted are closed. What such a peer sent before that the host
+    /// receives all the same. This takes libzmq's one monitor of the socket.
+    ///
+    /// # Safety
+    /// `socket` is an open socket in the authenticator's context, which no other thread uses meanwhile.
+    ///
+    /// # Errors
+    /// As [`secure_borrowed`](crate::socket::secure_borrowed).
+    #[doc(hidden)]
+    #[allow(unsafe_code)]
+    pub unsafe fn watch_borrowed(&self, socket: NonNull<c_void>) -> Result<()> {
+        let (watch, _) = self.watch();
+        // SAFETY: our caller keeps the contract, which is the same.
+        unsafe { watch_borrowed(socket, self.context(), Arc::new(watch)) }
     }
 
     /// The context whose sockets the authenticator guards.

@@ -10,7 +10,7 @@ use zmq_sys_wrap::{Api, zmq};
 
 use super::builder::{KeepAlive, Secured};
 use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT};
-use super::{Mechanism, SocketType};
+use super::{Context, Mechanism, SocketType, Watch, monitor};
 use crate::error::{Error, Result};
 use crate::ffi::origin;
 use crate::ffi::socket::RawSocket;
@@ -20,8 +20,8 @@ const ENDPOINT: usize = 1024;
 
 /// Gives a socket of a host's its mechanism, before the host binds or connects it; what is to be kept until the host has closed it.
 ///
-/// Only the options are set: nobody watches the socket's connections, so that a peer who is no longer admitted is refused when it comes
-/// again, but not put out. The host must not set options of security, nor the handshake's time to 0, afterwards. After an error the socket may be
+/// Only the options are set: unless the domain watches it as well, a peer who is no longer admitted is refused when it comes again, but not
+/// put out. The host must not set options of security, nor the handshake's time to 0, afterwards. After an error the socket may be
 /// secured in part: it must be closed.
 ///
 /// Whether the socket is in the context that the authenticator guards cannot be told: in another, everybody is refused.
@@ -39,16 +39,8 @@ pub unsafe fn secure_borrowed(
     api: &'static Api,
     mechanism: impl Mechanism,
 ) -> Result<Arc<dyn Any + Send + Sync>> {
-    if !socket.cast::<usize>().is_aligned() {
-        return Err(Error::InvalidOption {
-            name: "socket",
-            reason: "the pointer is not aligned as that of a socket is".into(),
-        });
-    }
     // SAFETY: our caller keeps the contract, which is the same.
-    unsafe { origin::check(socket, api) }?;
-    // SAFETY: our caller keeps the contract, and the library is the right one as far as anybody knows.
-    let raw = unsafe { RawSocket::borrow(socket, api) };
+    let raw = unsafe { borrow(socket, api) }?;
     check(&raw)?;
     let Secured {
         options,
@@ -61,6 +53,45 @@ pub unsafe fn secure_borrowed(
     }
     let keep_alive: KeepAlive = keep_alive;
     Ok(keep_alive)
+}
+
+/// Has `watch` see what happens to the connections of a host's socket, until the host closes it or its context ends. This takes libzmq's one
+/// monitor of the socket: another that the host has, or starts later, is silently ended, or ends this one.
+///
+/// # Safety
+/// As [`secure_borrowed`]; the socket is in `context`.
+///
+/// # Errors
+/// As [`secure_borrowed`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn watch_borrowed(
+    socket: NonNull<c_void>,
+    context: &Context,
+    watch: Arc<dyn Watch>,
+) -> Result<()> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, context.api()) }?;
+    check(&raw)?;
+    monitor::watch_borrowed(&raw, context, watch)
+}
+
+/// # Safety
+/// As [`secure_borrowed`], as long as the result is used.
+#[allow(unsafe_code)]
+unsafe fn borrow(
+    socket: NonNull<c_void>,
+    api: &'static Api,
+) -> Result<std::mem::ManuallyDrop<RawSocket>> {
+    if !socket.cast::<usize>().is_aligned() {
+        return Err(Error::InvalidOption {
+            name: "socket",
+            reason: "the pointer is not aligned as that of a socket is".into(),
+        });
+    }
+    // SAFETY: our caller keeps the contract, which is the same.
+    unsafe { origin::check(socket, api) }?;
+    // SAFETY: our caller keeps the contract, and the library is the right one as far as anybody knows.
+    Ok(unsafe { RawSocket::borrow(socket, api) })
 }
 
 /// Whether a mechanism would guard the socket.

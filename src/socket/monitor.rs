@@ -365,32 +365,68 @@ impl Hub {
 impl Running {
     fn start(socket: &Socket) -> Result<Self> {
         let readers = Arc::new(Fanout::new());
-        let (start, started) = std::sync::mpsc::channel();
-        // The thread comes first: from the moment something is reported, somebody must read.
-        let thread = os::spawn("ironhouse-mon", {
+        let thread = report(&socket.raw, &socket.context, {
             let readers = readers.clone();
             let watch = socket.watched.as_ref().map(|w| w.watch.clone());
-            move || {
-                if let Ok((reports, version)) = started.recv() {
-                    read(&reports, version, &readers, watch.as_deref());
+            move |reports| {
+                if let Some((reports, version)) = reports {
+                    read(&reports, version, |event| {
+                        if let Some(watch) = &watch {
+                            watch.observe(&event);
+                        }
+                        readers.emit(|| event);
+                    });
                 }
                 readers.close();
             }
         })?;
-        // Never the same twice: libzmq gives an address free some time after its socket was closed.
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let endpoint = c_string(
-            "endpoint",
-            &format!("inproc://ironhouse-monitor-{}-{number}", std::process::id()),
-        )?;
-        let reports = RawSocket::open(socket.context.raw(), zmq::ZMQ_PAIR as i32)?;
-        reports.set(zmq::ZMQ_RCVHWM as i32, &0i32.to_ne_bytes())?;
-        reports.connect(&endpoint)?;
-        let version = start_reports(&socket.raw, &endpoint)?;
-        let _ = start.send((reports, version));
         Ok(Self { readers, thread })
     }
+}
+
+/// Has `watch` see what happens to the connections of a host's socket in `context`, until it is closed or its context ends: on a thread of ours.
+pub(super) fn watch_borrowed(
+    socket: &RawSocket,
+    context: &super::Context,
+    watch: Arc<dyn Watch>,
+) -> Result<()> {
+    report(socket, context, move |reports| {
+        if let Some((reports, version)) = reports {
+            read(&reports, version, |event| {
+                watch.observe(&event);
+                // Nobody looks at the messages, so none is waited for.
+                watch.drained();
+            });
+            // In this order: once the host's context has ended, nothing of it is left.
+            drop(watch);
+            drop(reports);
+        }
+    })
+    .map(drop)
+}
+
+/// Has libzmq report on `socket`, and a thread of ours `read` that: `None`, where there is nothing to be read.
+fn report(
+    socket: &RawSocket,
+    context: &super::Context,
+    read: impl FnOnce(Option<(RawSocket, Version)>) + Send + 'static,
+) -> Result<os::Thread> {
+    let (start, started) = std::sync::mpsc::channel();
+    // The thread comes first: from the moment something is reported, somebody must read.
+    let thread = os::spawn("ironhouse-mon", move || read(started.recv().ok()))?;
+    // Never the same twice: libzmq gives an address free some time after its socket was closed.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let endpoint = c_string(
+        "endpoint",
+        &format!("inproc://ironhouse-monitor-{}-{number}", std::process::id()),
+    )?;
+    let reports = RawSocket::open(context.raw(), zmq::ZMQ_PAIR as i32)?;
+    reports.set(zmq::ZMQ_RCVHWM as i32, &0i32.to_ne_bytes())?;
+    reports.connect(&endpoint)?;
+    let version = start_reports(socket, &endpoint)?;
+    let _ = start.send((reports, version));
+    Ok(thread)
 }
 
 /// The form of libzmq's reports.
@@ -411,13 +447,8 @@ fn start_reports(socket: &RawSocket, endpoint: &CStr) -> Result<Version> {
     Ok(Version::One)
 }
 
-/// Hands reports to the watch and the readers until they end with the socket or the context.
-fn read(
-    reports: &RawSocket,
-    version: Version,
-    readers: &Fanout<MonitorEvent>,
-    watch: Option<&dyn Watch>,
-) {
+/// Hands reports on until they end with the socket or the context.
+fn read(reports: &RawSocket, version: Version, mut hand_on: impl FnMut(MonitorEvent)) {
     let stopped = stopped(version);
     let mut list = FrameList::default();
     while list.recv(reports, 0).is_ok() {
@@ -435,10 +466,7 @@ fn read(
             (Version::Two, frames) => MonitorEvent::parse_versioned(frames),
         };
         if let Some(event) = event {
-            if let Some(watch) = watch {
-                watch.observe(&event);
-            }
-            readers.emit(|| event);
+            hand_on(event);
         }
     }
 }
