@@ -95,6 +95,11 @@ struct zmq_pollitem_t;
 #define IRONHOUSE_FAIL 500
 
 /**
+ * Size of a buffer for a verify key as text: "ed25519:", 40 characters and the NUL at the end.
+ */
+#define IRONHOUSE_VERIFY_KEY_SIZE 49
+
+/**
  * What became of a call. A number keeps its meaning for ever; later versions may add some.
  */
 typedef enum {
@@ -239,10 +244,20 @@ typedef struct ironhouse_policy_t ironhouse_policy_t;
 typedef struct ironhouse_reply_t ironhouse_reply_t;
 
 /**
+ * The key by which an administrator signs certificates (Ed25519); wiped when it is destroyed.
+ */
+typedef struct ironhouse_signing_key_t ironhouse_signing_key_t;
+
+/**
  * A set of certificates whose owners a policy may admit: in memory, or those of a directory or key file, which are followed change by change.
  * May be used by several threads and policies at once, which keep it by themselves.
  */
 typedef struct ironhouse_store_t ironhouse_store_t;
+
+/**
+ * Which administrators a store believes, and what it asks for beside their signatures. A copy is taken by what uses it.
+ */
+typedef struct ironhouse_trust_t ironhouse_trust_t;
 
 /**
  * The functions of one libzmq (4.3.0 or later): the host's, through which all of its contexts and sockets are used.
@@ -959,6 +974,82 @@ ironhouse_result_t ironhouse_reply_answer(ironhouse_reply_t **reply, int status)
  * Destroys a reply without an answer, which tells the peer to try again; the pointer is NULL afterwards. Does nothing if it is NULL.
  */
 ironhouse_result_t ironhouse_reply_destroy(ironhouse_reply_t **reply);
+
+/**
+ * Makes a new signing key. Destroy it by ironhouse_signing_key_destroy().
+ */
+ironhouse_result_t ironhouse_signing_key_new(ironhouse_signing_key_t **key);
+
+/**
+ * Loads a signing key from its file, which must be open to its owner alone. Destroy it by ironhouse_signing_key_destroy().
+ */
+ironhouse_result_t ironhouse_signing_key_load(ironhouse_signing_key_t **key, const char *path, size_t path_length);
+
+/**
+ * Destroys a signing key and wipes it; the pointer is NULL afterwards. Does nothing if it is NULL.
+ */
+ironhouse_result_t ironhouse_signing_key_destroy(ironhouse_signing_key_t **key);
+
+/**
+ * Saves a signing key to a file of mode 0600.
+ */
+ironhouse_result_t ironhouse_signing_key_save(const ironhouse_signing_key_t *key, const char *path, size_t path_length);
+
+/**
+ * Writes the key by which others verify what this one signs. The buffer takes IRONHOUSE_VERIFY_KEY_SIZE bytes.
+ */
+ironhouse_result_t ironhouse_signing_key_verify_key(const ironhouse_signing_key_t *key, char *verify_key);
+
+/**
+ * Has an administrator sign a certificate with all its metadata. Whatever is changed afterwards breaks the signature.
+ */
+ironhouse_result_t ironhouse_certificate_sign(ironhouse_certificate_t *certificate, const ironhouse_signing_key_t *key);
+
+/**
+ * Whether the administrator with this verify key has signed the certificate as it is; IRONHOUSE_BAD_SIGNATURE if not. Looks at no revocation list:
+ * stores do.
+ */
+ironhouse_result_t ironhouse_certificate_verify(const ironhouse_certificate_t *certificate, const char *verify_key, size_t verify_key_length);
+
+/**
+ * Makes a trust in nobody. Destroy it by ironhouse_trust_destroy().
+ */
+ironhouse_result_t ironhouse_trust_new(ironhouse_trust_t **trust);
+
+/**
+ * Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL.
+ */
+ironhouse_result_t ironhouse_trust_destroy(ironhouse_trust_t **trust);
+
+/**
+ * Believes an administrator. `revocations` (or NULL) is the path of his revocation list, which is followed; while it is not in force, nobody is
+ * admitted.
+ */
+ironhouse_result_t ironhouse_trust_believe(ironhouse_trust_t *trust,
+                                           const char *verify_key,
+                                           size_t verify_key_length,
+                                           const char *revocations,
+                                           size_t revocations_length);
+
+/**
+ * Keeps the serials of the newest revocation lists in a file, which the store writes, so that older ones are refused after a restart too.
+ */
+ironhouse_result_t ironhouse_trust_remember(ironhouse_trust_t *trust, const char *path, size_t path_length);
+
+/**
+ * As ironhouse_store_directory(), of the certificates alone that administrators have signed whom `trust` names.
+ */
+ironhouse_result_t ironhouse_store_signed_directory(ironhouse_store_t **store, const char *path, size_t path_length, const ironhouse_trust_t *trust);
+
+/**
+ * As ironhouse_store_keyfile(), of the lines alone that administrators have signed whom `trust` names.
+ */
+ironhouse_result_t ironhouse_store_signed_keyfile(ironhouse_store_t **store, const char *path, size_t path_length, const ironhouse_trust_t *trust);
+
+/**
+ * Has a signed store believe other administrators from now on: in force once ironhouse_store_sync() returns. Who is admitted no more is refused.
+ */
+ironhouse_result_t ironhouse_store_set_trust(ironhouse_store_t *store, const ironhouse_trust_t *trust);
 
 /**
  * Guards a socket by a domain's policy, without encryption: its clients are judged by their address (NULL).

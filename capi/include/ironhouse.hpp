@@ -189,6 +189,55 @@ public:
   }
 };
 
+/** The key by which an administrator signs certificates. */
+class signing_key : public handle<ironhouse_signing_key_t, ironhouse_signing_key_destroy> {
+public:
+  static signing_key generate()
+  {
+    signing_key made;
+    check(ironhouse_signing_key_new(made.place()));
+    return made;
+  }
+  static signing_key load(std::string_view path)
+  {
+    signing_key made;
+    check(ironhouse_signing_key_load(made.place(), path.data(), path.size()));
+    return made;
+  }
+
+  void save(std::string_view path) const { check(ironhouse_signing_key_save(get(), path.data(), path.size())); }
+  std::string verify_key() const
+  {
+    std::array<char, IRONHOUSE_VERIFY_KEY_SIZE> key{};
+    check(ironhouse_signing_key_verify_key(get(), key.data()));
+    return key.data();
+  }
+  void sign(certificate &signed_one) const { check(ironhouse_certificate_sign(signed_one.get(), get())); }
+};
+
+/** Which administrators a store believes. */
+class trust : public handle<ironhouse_trust_t, ironhouse_trust_destroy> {
+public:
+  trust() { check(ironhouse_trust_new(place())); }
+
+  trust &believe(std::string_view verify_key)
+  {
+    check(ironhouse_trust_believe(get(), verify_key.data(), verify_key.size(), nullptr, 0));
+    return *this;
+  }
+  /** With the path of his revocation list, which must be in force. */
+  trust &believe(std::string_view verify_key, std::string_view revocations)
+  {
+    check(ironhouse_trust_believe(get(), verify_key.data(), verify_key.size(), revocations.data(), revocations.size()));
+    return *this;
+  }
+  trust &remember(std::string_view path)
+  {
+    check(ironhouse_trust_remember(get(), path.data(), path.size()));
+    return *this;
+  }
+};
+
 /** The certificates whose owners a policy may admit. */
 class certificate_store : public handle<ironhouse_store_t, ironhouse_store_destroy> {
 public:
@@ -202,6 +251,18 @@ public:
   {
     certificate_store made;
     check(ironhouse_store_directory(made.place(), path.data(), path.size()));
+    return made;
+  }
+  static certificate_store signed_directory(std::string_view path, const trust &believed)
+  {
+    certificate_store made;
+    check(ironhouse_store_signed_directory(made.place(), path.data(), path.size(), believed.get()));
+    return made;
+  }
+  static certificate_store signed_keyfile(std::string_view path, const trust &believed)
+  {
+    certificate_store made;
+    check(ironhouse_store_signed_keyfile(made.place(), path.data(), path.size(), believed.get()));
     return made;
   }
   static certificate_store keyfile(std::string_view path)
@@ -295,7 +356,22 @@ struct event {
 
 using event_function = std::function<void(const event &)>;
 
+/** A connection of an admitted peer. */
+struct connection {
+  std::string domain, address;
+  /** Empty where the peer presented nothing, or it is not certain (yet) who it is. */
+  std::string identity;
+  /** When it was accepted, in seconds since 1970 (UTC). */
+  int64_t since;
+};
+
 namespace detail {
+
+inline void collect_peer(void *user_data, const ironhouse_connection_t *from) noexcept
+{
+  static_cast<std::vector<connection> *>(user_data)->push_back(
+      {std::string(view(from->domain)), std::string(view(from->address)), std::string(view(from->identity)), from->since});
+}
 
 inline peer peer_of(const ironhouse_peer_t *from)
 {
@@ -423,7 +499,15 @@ public:
   void set_fallback(const policy &set) { check(ironhouse_authenticator_set_fallback(get(), set.get())); }
   void revoke(std::string_view key) { check(ironhouse_authenticator_revoke(get(), key.data(), key.size())); }
   void unrevoke(std::string_view key) { check(ironhouse_authenticator_unrevoke(get(), key.data(), key.size())); }
+  void disconnect(std::string_view key) { check(ironhouse_authenticator_disconnect(get(), key.data(), key.size())); }
   void reload() { check(ironhouse_authenticator_reload(get())); }
+  /** Who is connected to sockets that are watched. */
+  std::vector<connection> peers() const
+  {
+    std::vector<connection> peers;
+    check(ironhouse_authenticator_each_peer(get(), detail::collect_peer, &peers));
+    return peers;
+  }
   std::vector<std::string> problems() const
   {
     std::vector<std::string> problems;
@@ -472,6 +556,12 @@ template <class Socket> void plain_server(Socket &&socket, authenticator &guard,
 template <class Socket> void curve_server(Socket &&socket, authenticator &guard, std::string_view domain, const certificate &keys)
 {
   check(ironhouse_socket_curve_server(detail::raw(socket), guard.get(), domain.data(), domain.size(), keys.get()));
+}
+
+/** Has the authenticator watch a socket's connections, before it is bound or connected: takes libzmq's one monitor of it. */
+template <class Socket> void watch(Socket &&socket, authenticator &guard, std::string_view domain)
+{
+  check(ironhouse_socket_watch(detail::raw(socket), guard.get(), domain.data(), domain.size()));
 }
 
 #ifndef IRONHOUSE_WITHOUT_ZMQ_H

@@ -55,7 +55,7 @@ impl Kind {
     }
 
     /// Changes the certificate, or leaves it as it is.
-    fn change(
+    pub(crate) fn change(
         &mut self,
         public: impl FnOnce(Certificate) -> ironhouse::Result<Certificate>,
         secret: impl FnOnce(SecretCertificate) -> ironhouse::Result<SecretCertificate>,

@@ -16,6 +16,7 @@ pub mod passwords;
 pub mod policy;
 pub mod reply;
 pub mod result;
+pub mod signing;
 pub mod socket;
 pub mod store;
 pub mod version;

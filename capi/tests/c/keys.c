@@ -135,6 +135,63 @@ static void wrong_use(void)
   FAILS(IRONHOUSE_BAD_HANDLE, ironhouse_certificate_destroy(&copy));
 }
 
+static void signatures(void)
+{
+  ironhouse_signing_key_t *administrator = NULL, *loaded = NULL, *other = NULL;
+  char verify_key[IRONHOUSE_VERIFY_KEY_SIZE], again[IRONHOUSE_VERIFY_KEY_SIZE], other_key[IRONHOUSE_VERIFY_KEY_SIZE];
+  OK(ironhouse_signing_key_new(&administrator));
+  OK(ironhouse_signing_key_new(&other));
+  OK(ironhouse_signing_key_verify_key(administrator, verify_key));
+  OK(ironhouse_signing_key_verify_key(other, other_key));
+  CHECK(strncmp(verify_key, "ed25519:", 8) == 0 && strlen(verify_key) == 48);
+  OK(ironhouse_signing_key_save(administrator, IRONHOUSE_TEXT("anna.signing")));
+  OK(ironhouse_signing_key_load(&loaded, IRONHOUSE_TEXT("anna.signing")));
+  OK(ironhouse_signing_key_verify_key(loaded, again));
+  CHECK(strcmp(verify_key, again) == 0);
+
+  ironhouse_certificate_t *signed_one = NULL, *unsigned_one = NULL;
+  OK(ironhouse_certificate_new(&signed_one));
+  OK(ironhouse_certificate_new(&unsigned_one));
+  OK(ironhouse_certificate_set_meta(signed_one, IRONHOUSE_TEXT("role"), IRONHOUSE_TEXT("reader")));
+  OK(ironhouse_certificate_sign(signed_one, loaded));
+  OK(ironhouse_certificate_verify(signed_one, IRONHOUSE_TEXT(verify_key)));
+  FAILS(IRONHOUSE_BAD_SIGNATURE, ironhouse_certificate_verify(signed_one, IRONHOUSE_TEXT(other_key)));
+  FAILS(IRONHOUSE_BAD_SIGNATURE, ironhouse_certificate_verify(unsigned_one, IRONHOUSE_TEXT(verify_key)));
+  FAILS(IRONHOUSE_BAD_SIGNATURE, ironhouse_certificate_verify(signed_one, IRONHOUSE_TEXT("ed25519:nothing")));
+
+  /* A store that believes the administrator has what he signed, and nothing else. */
+  CHECK(mkdir("signed", 0755) == 0);
+  OK(ironhouse_certificate_save_public(signed_one, IRONHOUSE_TEXT("signed/one")));
+  OK(ironhouse_certificate_save_public(unsigned_one, IRONHOUSE_TEXT("signed/other")));
+  ironhouse_trust_t *trust = NULL;
+  ironhouse_store_t *store = NULL;
+  OK(ironhouse_trust_new(&trust));
+  FAILS(IRONHOUSE_BAD_SIGNATURE, ironhouse_trust_believe(trust, IRONHOUSE_TEXT("anna"), NULL, 0));
+  OK(ironhouse_trust_believe(trust, IRONHOUSE_TEXT(verify_key), NULL, 0));
+  OK(ironhouse_trust_remember(trust, IRONHOUSE_TEXT("serials")));
+  OK(ironhouse_store_signed_directory(&store, IRONHOUSE_TEXT("signed"), trust));
+  size_t size = 7;
+  OK(ironhouse_store_size(store, &size));
+  CHECK(size == 1);
+  ironhouse_trust_t *nobody = NULL;
+  OK(ironhouse_trust_new(&nobody));
+  OK(ironhouse_store_set_trust(store, nobody));
+  OK(ironhouse_store_sync(store, 20000));
+  OK(ironhouse_store_size(store, &size));
+  CHECK(size == 0);
+
+  OK(ironhouse_certificate_set_meta(signed_one, IRONHOUSE_TEXT("role"), IRONHOUSE_TEXT("writer")));
+  FAILS(IRONHOUSE_BAD_SIGNATURE, ironhouse_certificate_verify(signed_one, IRONHOUSE_TEXT(verify_key)));
+  OK(ironhouse_store_destroy(&store));
+  OK(ironhouse_trust_destroy(&nobody));
+  OK(ironhouse_trust_destroy(&trust));
+  OK(ironhouse_certificate_destroy(&signed_one));
+  OK(ironhouse_certificate_destroy(&unsigned_one));
+  OK(ironhouse_signing_key_destroy(&administrator));
+  OK(ironhouse_signing_key_destroy(&loaded));
+  OK(ironhouse_signing_key_destroy(&other));
+}
+
 static void tables(void)
 {
   ironhouse_api_t api;
@@ -169,6 +226,7 @@ int main(void)
   keys();
   certificates();
   wrong_use();
+  signatures();
   tables();
   return 0;
 }

@@ -90,6 +90,7 @@ void by_store(bool host_first)
 
   auto server = open(*context, zmq::socket_type::pull);
   ironhouse::curve_server(server, *authenticator, "pumps", keys);
+  ironhouse::watch(server, *authenticator, "pumps");
   server.bind("tcp://127.0.0.1:*");
   CHECK(thrown([&] { ironhouse::curve_server(server, *authenticator, "pumps", keys); }) == IRONHOUSE_SOCKET_IN_USE);
   auto endpoint = server.get(zmq::sockopt::last_endpoint);
@@ -101,6 +102,8 @@ void by_store(bool host_first)
   CHECK(server.recv(message));
   CHECK(message.to_string_view() == "Hello" && std::strcmp(message.gets("name"), "pump 7") == 0);
   CHECK(heard.await(1) == 200);
+  auto peers = authenticator->peers();
+  CHECK(peers.size() == 1 && peers.front().address == "127.0.0.1");
 
   // The bare pointer does as well.
   auto bad = open(*context, zmq::socket_type::push);
@@ -163,6 +166,12 @@ int main()
   auto pair = ironhouse::keypair::generate();
   CHECK(pair.public_key.size() == 40 && pair.secret_key.size() == 40);
   CHECK(thrown([] { ironhouse::certificate::load("nothing"); }) == IRONHOUSE_IO);
+  auto administrator = ironhouse::signing_key::generate();
+  auto certificate = ironhouse::certificate::generate();
+  administrator.sign(certificate);
+  certificate.save_public("signed.keys");
+  auto believed = std::move(ironhouse::trust().believe(administrator.verify_key()));
+  CHECK(ironhouse::certificate_store::signed_directory(".", believed).size() == 1);
   by_store(true);
   by_store(false);
 

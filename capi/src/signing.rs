@@ -1,0 +1,297 @@
+//! Administrators: who signs certificates, and whose signatures a store believes.
+
+use std::ffi::c_char;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use ironhouse::security::{CertificateStore, SigningKey, Trust, VerifyKey};
+
+use crate::arguments::{Buffer, Out, path, text};
+use crate::boundary::boundary;
+use crate::certificate::{ironhouse_certificate_t, lock};
+use crate::handle::{Handle, borrow, destroy, give};
+use crate::result::Result;
+use crate::result::ironhouse_result_t;
+use crate::store::ironhouse_store_t;
+
+/// Size of a buffer for a verify key as text: "ed25519:", 40 characters and the NUL at the end.
+pub const IRONHOUSE_VERIFY_KEY_SIZE: usize = 49;
+
+/// The key by which an administrator signs certificates (Ed25519); wiped when it is destroyed.
+pub struct ironhouse_signing_key_t(());
+
+impl Handle for ironhouse_signing_key_t {
+    type Value = SigningKey;
+    const NAME: &'static str = "signing key";
+}
+
+/// Which administrators a store believes, and what it asks for beside their signatures. A copy is taken by what uses it.
+pub struct ironhouse_trust_t(());
+
+impl Handle for ironhouse_trust_t {
+    type Value = Mutex<Believed>;
+    const NAME: &'static str = "trust";
+}
+
+/// What is behind the handle.
+#[derive(Default)]
+pub struct Believed {
+    administrators: Vec<(VerifyKey, Option<PathBuf>)>,
+    memory: Option<PathBuf>,
+}
+
+impl Believed {
+    fn add(&mut self, key: VerifyKey, list: Option<PathBuf>) {
+        match self
+            .administrators
+            .iter_mut()
+            .find(|(known, _)| *known == key)
+        {
+            Some((_, known)) => *known = list.or(known.take()),
+            None => self.administrators.push((key, list)),
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        let mut trust = Trust::new(self.administrators.iter().map(|(key, _)| *key));
+        for (key, list) in &self.administrators {
+            if let Some(list) = list {
+                trust = trust.revocations(*key, list);
+            }
+        }
+        match &self.memory {
+            Some(path) => trust.remember(path),
+            None => trust,
+        }
+    }
+}
+
+fn trust(handle: *const ironhouse_trust_t) -> Result<Trust> {
+    let believed = borrow(handle)?;
+    let believed = believed.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(believed.trust())
+}
+
+/// # Safety
+/// As [`text`].
+unsafe fn verify_key(key: *const c_char, length: usize) -> Result<VerifyKey> {
+    // SAFETY: as our caller says.
+    let text = unsafe { text("verify key", key, length) }?;
+    Ok(text.parse()?)
+}
+
+/// Makes a new signing key. Destroy it by ironhouse_signing_key_destroy().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_signing_key_new(
+    key: *mut *mut ironhouse_signing_key_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("key", key) }?;
+        give(place, SigningKey::generate()?)
+    })
+}
+
+/// Loads a signing key from its file, which must be open to its owner alone. Destroy it by ironhouse_signing_key_destroy().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_signing_key_load(
+    key: *mut *mut ironhouse_signing_key_t,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("key", key) }?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        give(place, SigningKey::load(path)?)
+    })
+}
+
+/// Destroys a signing key and wipes it; the pointer is NULL afterwards. Does nothing if it is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_signing_key_destroy(
+    key: *mut *mut ironhouse_signing_key_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        destroy(unsafe { Out::new("key", key) }?)
+    })
+}
+
+/// Saves a signing key to a file of mode 0600.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_signing_key_save(
+    key: *const ironhouse_signing_key_t,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let key = borrow(key)?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        Ok(key.save(path)?)
+    })
+}
+
+/// Writes the key by which others verify what this one signs. The buffer takes IRONHOUSE_VERIFY_KEY_SIZE bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_signing_key_verify_key(
+    key: *const ironhouse_signing_key_t,
+    verify_key: *mut c_char,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let key = borrow(key)?;
+        // SAFETY: the caller's buffer, by contract.
+        let buffer =
+            unsafe { Buffer::new(verify_key, IRONHOUSE_VERIFY_KEY_SIZE, std::ptr::null_mut()) };
+        buffer.write("verify_key", &key.verify_key().to_string())
+    })
+}
+
+/// Has an administrator sign a certificate with all its metadata. Whatever is changed afterwards breaks the signature.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_certificate_sign(
+    certificate: *mut ironhouse_certificate_t,
+    key: *const ironhouse_signing_key_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let certificate = borrow(certificate)?;
+        let key = borrow(key)?;
+        lock(&certificate).change(|public| public.sign(&key), |secret| secret.sign(&key))
+    })
+}
+
+/// Whether the administrator with this verify key has signed the certificate as it is; IRONHOUSE_BAD_SIGNATURE if not. Looks at no revocation list:
+/// stores do.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_certificate_verify(
+    certificate: *const ironhouse_certificate_t,
+    verify_key: *const c_char,
+    verify_key_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let certificate = borrow(certificate)?;
+        // SAFETY: the caller's text, by contract.
+        let key = unsafe { self::verify_key(verify_key, verify_key_length) }?;
+        lock(&certificate).public().verify(&[key])?;
+        Ok(())
+    })
+}
+
+/// Makes a trust in nobody. Destroy it by ironhouse_trust_destroy().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_trust_new(
+    trust: *mut *mut ironhouse_trust_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("trust", trust) }?;
+        give(place, Mutex::default())
+    })
+}
+
+/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_trust_destroy(
+    trust: *mut *mut ironhouse_trust_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        destroy(unsafe { Out::new("trust", trust) }?)
+    })
+}
+
+/// Believes an administrator. `revocations` (or NULL) is the path of his revocation list, which is followed; while it is not in force, nobody is
+/// admitted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_trust_believe(
+    trust: *mut ironhouse_trust_t,
+    verify_key: *const c_char,
+    verify_key_length: usize,
+    revocations: *const c_char,
+    revocations_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let trust = borrow(trust)?;
+        // SAFETY: the caller's text, by contract.
+        let key = unsafe { self::verify_key(verify_key, verify_key_length) }?;
+        let list = if revocations.is_null() {
+            None
+        } else {
+            // SAFETY: the caller's text, by contract.
+            Some(unsafe { path(revocations, revocations_length) }?.to_owned())
+        };
+        let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
+        trust.add(key, list);
+        Ok(())
+    })
+}
+
+/// Keeps the serials of the newest revocation lists in a file, which the store writes, so that older ones are refused after a restart too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_trust_remember(
+    trust: *mut ironhouse_trust_t,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let trust = borrow(trust)?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
+        trust.memory = Some(path.to_owned());
+        Ok(())
+    })
+}
+
+/// As ironhouse_store_directory(), of the certificates alone that administrators have signed whom `trust` names.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_store_signed_directory(
+    store: *mut *mut ironhouse_store_t,
+    path: *const c_char,
+    path_length: usize,
+    trust: *const ironhouse_trust_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("store", store) }?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        let trust = self::trust(trust)?;
+        give(
+            place,
+            CertificateStore::signed_directory(path, trust)?.into(),
+        )
+    })
+}
+
+/// As ironhouse_store_keyfile(), of the lines alone that administrators have signed whom `trust` names.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_store_signed_keyfile(
+    store: *mut *mut ironhouse_store_t,
+    path: *const c_char,
+    path_length: usize,
+    trust: *const ironhouse_trust_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("store", store) }?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        let trust = self::trust(trust)?;
+        give(place, CertificateStore::signed_keyfile(path, trust)?.into())
+    })
+}
+
+/// Has a signed store believe other administrators from now on: in force once ironhouse_store_sync() returns. Who is admitted no more is refused.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_store_set_trust(
+    store: *mut ironhouse_store_t,
+    trust: *const ironhouse_trust_t,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let store = borrow(store)?;
+        Ok(store.set_trust(self::trust(trust)?)?)
+    })
+}
