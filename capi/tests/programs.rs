@@ -149,6 +149,25 @@ programs! {
     callbacks: "c/callbacks.c" with ["ironhouse_c", "zmq", "pthread"];
 }
 
+/// Nothing unwinds through the library: who throws there has not said what it decided.
+#[test]
+fn bare_callback_that_throws_ends_the_process() {
+    let program = build("g++", "cpp/thrower.cpp", &["ironhouse_c", "zmq", "pthread"]);
+    let ended = Command::new("timeout")
+        .args(["--kill-after=5", SECONDS])
+        .arg(program)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), "throws\n");
+    // Of a program that a signal ended, timeout says so as a shell does.
+    let aborted = 128 + libc::SIGABRT;
+    let by_signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
+    assert!(
+        ended.status.code() == Some(aborted) || by_signal == Some(libc::SIGABRT),
+        "{ended:?}"
+    );
+}
+
 /// An interpreter with a libzmq of its own.
 #[test]
 #[ignore = "needs python3-zmq"]

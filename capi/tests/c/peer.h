@@ -25,7 +25,7 @@ struct heard {
 
 static inline void hear(void *user_data, const ironhouse_event_t *event)
 {
-  struct heard *heard = user_data;
+  struct heard *heard = (struct heard *) user_data;
   CHECK(event->size >= sizeof *event && event->name && event->text[0]);
   if (strcmp(event->name, "decision") != 0)
     return;
@@ -43,7 +43,7 @@ static inline void hear(void *user_data, const ironhouse_event_t *event)
 
 static inline void heard_enough(void *user_data)
 {
-  struct heard *heard = user_data;
+  struct heard *heard = (struct heard *) user_data;
   pthread_mutex_lock(&heard->mutex);
   heard->freed++;
   pthread_mutex_unlock(&heard->mutex);
