@@ -542,6 +542,33 @@ typedef int (*ironhouse_decide_fn)(void *user_data, const ironhouse_peer_t *peer
  */
 typedef void (*ironhouse_ask_fn)(void *user_data, const ironhouse_peer_t *peer, ironhouse_reply_t *reply);
 
+/**
+ * What became of a connection that a socket made. Texts are valid until the callback returns.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the library knows it: later versions add fields at its end.
+   */
+  size_t size;
+  /**
+   * The endpoint connected to, as libzmq names it.
+   */
+  const char *endpoint;
+  /**
+   * Whether messages can flow, by the socket's mechanism.
+   */
+  bool secured;
+  /**
+   * Why not, in words, and how to mend it; NULL where they can.
+   */
+  const char *problem;
+} ironhouse_handshake_t;
+
+/**
+ * Is told of a handshake. It must not unwind.
+ */
+typedef void (*ironhouse_handshake_fn)(void *user_data, const ironhouse_handshake_t *handshake);
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1143,6 +1170,25 @@ ironhouse_result_t ironhouse_socket_gssapi_client(void *socket,
                                                   size_t service_length,
                                                   const char *principal,
                                                   size_t principal_length);
+
+/**
+ * Has `listen` told of each connection that a client's socket makes whether it is secured, and if not, why not: a trouble once, until it changes or
+ * passes, while libzmq tries again.
+ *
+ * To be called after the socket was secured, if it is, and before it is connected, by the thread that uses it; the socket is in `context`. To find
+ * out what libzmq does not tell, short connections of its own are made to an endpoint in trouble. This takes the one monitor that libzmq has for
+ * the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it starts one later, these end.
+ *
+ * `listen` is called on a thread of its own until the socket is closed or its context terminated, a handshake at a time; where it is slow, it
+ * misses what goes beyond 4096 of libzmq's reports. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of
+ * `listen`, which may be moments after the end of the context, or at once if this call fails.
+ */
+ironhouse_result_t ironhouse_socket_on_handshake(void *socket,
+                                                 const ironhouse_api_t *api,
+                                                 void *context,
+                                                 ironhouse_handshake_fn listen,
+                                                 void *user_data,
+                                                 ironhouse_free_fn free_user_data);
 
 /**
  * Makes an empty store in memory. Destroy it by ironhouse_store_destroy().

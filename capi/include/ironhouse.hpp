@@ -558,6 +558,40 @@ template <class Socket> void curve_server(Socket &&socket, authenticator &guard,
   check(ironhouse_socket_curve_server(detail::raw(socket), guard.get(), domain.data(), domain.size(), keys.get()));
 }
 
+/** What became of a connection that a socket made; valid until the callback returns. */
+struct handshake {
+  std::string_view endpoint;
+  bool secured;
+  /** Why not, and how to mend it. */
+  std::string_view problem;
+};
+
+using handshake_function = std::function<void(const handshake &)>;
+
+namespace detail {
+
+inline void tell(void *function, const ironhouse_handshake_t *from) noexcept
+{
+  try {
+    (*static_cast<handshake_function *>(function))({view(from->endpoint), from->secured, view(from->problem)});
+  } catch (...) {
+    // Nobody could do anything about it.
+  }
+}
+
+} // namespace detail
+
+#ifndef IRONHOUSE_WITHOUT_ZMQ_H
+/** Has a client's socket tell of each connection whether it is secured, and why not; before it is connected. Takes libzmq's one monitor of it. */
+template <class Socket, class Context>
+void on_handshake(Socket &&socket, Context &&context, handshake_function listen, const ironhouse_api_t &table = api())
+{
+  auto data = std::make_unique<handshake_function>(std::move(listen));
+  check(ironhouse_socket_on_handshake(detail::raw(socket), &table, detail::raw(context), detail::tell, data.release(),
+                                      detail::forget<handshake_function>));
+}
+#endif
+
 /** Has the authenticator watch a socket's connections, before it is bound or connected: takes libzmq's one monitor of it. */
 template <class Socket> void watch(Socket &&socket, authenticator &guard, std::string_view domain)
 {

@@ -130,7 +130,7 @@ pub struct ironhouse_authenticator_options_t {
 ///
 /// # Safety
 /// `context` is NULL, or a live context of the library behind `api`.
-unsafe fn host_context(context: *mut c_void, api: &'static Api) -> Result<Context> {
+pub(crate) unsafe fn host_context(context: *mut c_void, api: &'static Api) -> Result<Context> {
     let context = NonNull::new(context).ok_or_else(|| null("context"))?;
     if !context.cast::<usize>().is_aligned() {
         return Err(Failure::new(

@@ -145,6 +145,8 @@ programs! {
     czmq: "c/czmq.c" with ["ironhouse_c", "czmq", "zmq", "pthread"];
     /// Connections to a host's socket, listed and closed.
     watch: "c/watch.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// What becomes of a client's connections.
+    handshake: "c/handshake.c" with ["ironhouse_c", "zmq", "pthread"];
     /// Decisions by callbacks.
     callbacks: "c/callbacks.c" with ["ironhouse_c", "zmq", "pthread"];
 }

@@ -43,6 +43,7 @@ mod address;
 mod arrivals;
 mod audit;
 mod authenticator;
+mod borrowed;
 mod bulk;
 mod candidates;
 mod certificate;
@@ -107,6 +108,8 @@ mod zpl;
 pub use address::{AddressRule, AddressSet, Cidr, PeerAddress};
 pub use audit::{AuditEvent, AuditEvents, Decision, Reason};
 pub use authenticator::{Authenticator, AuthenticatorBuilder, Domain};
+#[doc(hidden)]
+pub use borrowed::listen_to_handshakes;
 pub use candidates::ConnectedPeer;
 pub use certificate::{Certificate, SecretCertificate};
 pub use config::{Config, ConfigProblem, ConfiguredAuthenticator};

@@ -10,7 +10,8 @@ use zmq_sys_wrap::{Api, zmq};
 
 use super::builder::{KeepAlive, Secured};
 use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT};
-use super::{Context, Mechanism, SocketType, Watch, monitor};
+use super::probe::{Asker, Expected, Proof};
+use super::{Context, HandshakeWatch, Mechanism, Monitor, SocketType, Watch, monitor};
 use crate::error::{Error, Result};
 use crate::ffi::origin;
 use crate::ffi::socket::RawSocket;
@@ -73,6 +74,41 @@ pub(crate) unsafe fn watch_borrowed(
     let raw = unsafe { borrow(socket, context.api()) }?;
     check(&raw)?;
     monitor::watch_borrowed(&raw, context, watch)
+}
+
+/// Watches the handshakes of connections that a host's socket will make, until the host closes it or its context ends. What the socket's peer
+/// must be able to answer, `proof` knows. This takes libzmq's one monitor of the socket, as [`watch_borrowed`] does.
+///
+/// # Safety
+/// As [`secure_borrowed`]; the socket is in `context`.
+///
+/// # Errors
+/// As [`secure_borrowed`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn handshakes_borrowed(
+    socket: NonNull<c_void>,
+    context: &Context,
+    proof: impl FnOnce(&[u8]) -> Option<Arc<dyn Proof>>,
+) -> Result<HandshakeWatch> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, context.api()) }?;
+    check(&raw)?;
+    let mut key = [0; 32];
+    let is_client_of = |key: &mut [u8]| {
+        let is_curve = number(&raw, zmq::ZMQ_MECHANISM)? as u32 == zmq::ZMQ_CURVE;
+        let is_server = is_curve && number(&raw, zmq::ZMQ_CURVE_SERVER)? != 0;
+        Ok::<_, Error>(
+            is_curve && !is_server && raw.get(zmq::ZMQ_CURVE_SERVERKEY as i32, key)? == 32,
+        )
+    };
+    let proof = if is_client_of(&mut key)? {
+        proof(&key)
+    } else {
+        None
+    };
+    let asker = Asker::of_raw(&raw, proof.map(Expected::new).map(Arc::new))?;
+    let monitor = Monitor::of_borrowed(&raw, context)?;
+    Ok(HandshakeWatch::new(monitor, asker))
 }
 
 /// # Safety

@@ -71,7 +71,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::AsyncSocket;
-pub(crate) use borrowed::watch_borrowed;
+pub(crate) use borrowed::{handshakes_borrowed, watch_borrowed};
 #[doc(hidden)]
 pub use borrowed::{library_of, secure_borrowed};
 pub use builder::{Mechanism, SocketBuilder};

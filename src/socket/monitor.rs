@@ -40,6 +40,21 @@ impl Monitor {
         socket.monitor.attach(socket)
     }
 
+    /// Starts reading a host's socket in `context`, until the host closes it or the context ends.
+    pub(super) fn of_borrowed(socket: &RawSocket, context: &super::Context) -> Result<Self> {
+        let readers = Arc::new(Fanout::new());
+        let tap = readers.tap();
+        report(socket, context, move |reports| {
+            if let Some((reports, version)) = reports {
+                read(&reports, version, |event| {
+                    readers.emit(|| event);
+                });
+            }
+            readers.close();
+        })?;
+        Ok(Self(tap))
+    }
+
     /// The next event, waiting at most `timeout` (`None`: as long as it takes); `None` when none came in time.
     ///
     /// # Errors

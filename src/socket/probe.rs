@@ -17,9 +17,10 @@ use zmq_sys_wrap::zmq;
 
 use super::greeting::{self, GREETING_BYTES, Greeting, OPENING, Opened};
 use super::handshake::{HandshakeProblem, Role, explain};
+use super::options::About;
 use super::{Socket, options};
 use crate::error::{Errno, Error, Result};
-use crate::ffi::os;
+use crate::ffi::{os, socket::RawSocket};
 use wire::{Heard, Line};
 pub(crate) use wire::{Target, tcp_address};
 
@@ -186,21 +187,35 @@ pub(crate) struct Asker {
 impl Asker {
     /// With the socket's part in a handshake.
     pub(crate) fn of(socket: &Socket) -> Result<(Self, Role)> {
-        let (mechanism, as_server) = match socket.get(options::MECHANISM)? as u32 {
-            zmq::ZMQ_PLAIN => ("PLAIN", socket.get(options::PLAIN_SERVER)?),
-            zmq::ZMQ_CURVE => ("CURVE", socket.get(options::CURVE_SERVER)?),
-            zmq::ZMQ_GSSAPI => ("GSSAPI", socket.get(options::GSSAPI_SERVER)?),
+        Self::of_raw(&socket.raw, socket.expected.clone())
+    }
+
+    pub(super) fn of_raw(raw: &RawSocket, expected: Option<Arc<Expected>>) -> Result<(Self, Role)> {
+        let number = |about: About| {
+            let mut value = [0; size_of::<i32>()];
+            raw.get(about.id, &mut value)
+                .map_err(|error| error.on(about.name))?;
+            Ok::<_, Error>(i32::from_ne_bytes(value))
+        };
+        let is_on = |about| number(about).map(|value| value != 0);
+        let (mechanism, as_server) = match number(options::MECHANISM.about)? as u32 {
+            zmq::ZMQ_PLAIN => ("PLAIN", is_on(options::PLAIN_SERVER.about)?),
+            zmq::ZMQ_CURVE => ("CURVE", is_on(options::CURVE_SERVER.about)?),
+            zmq::ZMQ_GSSAPI => ("GSSAPI", is_on(options::GSSAPI_SERVER.about)?),
             _ => ("NULL", false),
         };
         let role = Role {
             mechanism,
             as_server,
         };
+        let mut proxy = [0; options::LONGEST];
+        let length = raw.get(options::SOCKS_PROXY.about.id, &mut proxy)?;
+        let proxy = proxy.get(..length).unwrap_or_default();
         let asker = Self {
             role,
-            expected: socket.expected.clone(),
-            ipv6: socket.get(options::IPV6)?,
-            proxied: !socket.get(options::SOCKS_PROXY)?.is_empty(),
+            expected,
+            ipv6: is_on(options::IPV6.about)?,
+            proxied: proxy.iter().any(|byte| *byte != 0),
         };
         Ok((asker, role))
     }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -97,12 +98,21 @@ void by_store(bool host_first)
 
   auto good = open(*context, zmq::socket_type::push);
   ironhouse::curve_client(good, known, keys.public_key());
+  std::promise<bool> secured;
+  ironhouse::on_handshake(good, *context, [&](const ironhouse::handshake &handshake) { secured.set_value(handshake.secured); });
   say_hello(good, endpoint);
   zmq::message_t message;
   CHECK(server.recv(message));
   CHECK(message.to_string_view() == "Hello" && std::strcmp(message.gets("name"), "pump 7") == 0);
   CHECK(heard.await(1) == 200);
+  auto handshake = secured.get_future();
+  CHECK(handshake.wait_for(SOON) == std::future_status::ready && handshake.get());
+  // libzmq reports a connection moments after it lets messages through.
   auto peers = authenticator->peers();
+  for (auto until = std::chrono::steady_clock::now() + SOON; peers.empty() && std::chrono::steady_clock::now() < until;) {
+    std::this_thread::sleep_for(1ms);
+    peers = authenticator->peers();
+  }
   CHECK(peers.size() == 1 && peers.front().address == "127.0.0.1");
 
   // The bare pointer does as well.

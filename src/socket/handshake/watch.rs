@@ -105,16 +105,20 @@ impl HandshakeWatch {
     /// # Errors
     /// As [`Monitor::attach`].
     pub fn attach(socket: &Socket) -> Result<Self> {
-        let (asker, role) = Asker::of(socket)?;
-        Ok(Self {
-            monitor: Monitor::attach(socket)?,
+        let asker = Asker::of(socket)?;
+        Ok(Self::new(Monitor::attach(socket)?, asker))
+    }
+
+    pub(in crate::socket) fn new(monitor: Monitor, (asker, role): (Asker, Role)) -> Self {
+        Self {
+            monitor,
             asker,
             role,
             patience: PATIENCE,
             only: None,
             links: HashMap::new(),
             asking: None,
-        })
+        }
     }
 
     /// How long a connection may take, and then its handshake, before either is looked into; 5 s unless set. Also how often a trouble
