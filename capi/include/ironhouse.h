@@ -465,6 +465,11 @@ typedef void (*ironhouse_event_fn)(void *user_data, const ironhouse_event_t *eve
 typedef void (*ironhouse_free_fn)(void *user_data);
 
 /**
+ * What is called for each metadata value: its name and text, which are valid until it returns. It must not unwind.
+ */
+typedef void (*ironhouse_meta_fn)(void *user_data, const char *name, const char *value);
+
+/**
  * What a peer presents: see ironhouse_authenticator_explain().
  */
 typedef struct {
@@ -493,11 +498,6 @@ typedef struct {
    */
   size_t password_length;
 } ironhouse_credential_t;
-
-/**
- * What is called for each metadata value: its name and text, which are valid until it returns. It must not unwind.
- */
-typedef void (*ironhouse_meta_fn)(void *user_data, const char *name, const char *value);
 
 /**
  * Who wants to be admitted. Texts are valid until the callback returns.
@@ -694,23 +694,6 @@ ironhouse_result_t ironhouse_authenticator_on_event(ironhouse_authenticator_t *a
                                                     ironhouse_free_fn free_user_data);
 
 /**
- * Tells what would become of a peer of this domain, address and credential, and by which rules: without a handshake, by the code that decides in
- * earnest. Callbacks are asked, on threads of the library or on this one.
- *
- * `status`, if it is not NULL, gets IRONHOUSE_ADMIT, IRONHOUSE_RETRY, IRONHOUSE_REFUSE or IRONHOUSE_FAIL; `text` several lines for people.
- */
-ironhouse_result_t ironhouse_authenticator_explain(const ironhouse_authenticator_t *authenticator,
-                                                   const char *domain,
-                                                   size_t domain_length,
-                                                   const char *address,
-                                                   size_t address_length,
-                                                   const ironhouse_credential_t *credential,
-                                                   int *status,
-                                                   char *text,
-                                                   size_t size,
-                                                   size_t *length);
-
-/**
  * Why the last call that failed on this thread did: what was tried, on what, and how to mend it. Empty, if none did.
  *
  * Never NULL, and never a secret. It is valid until the next call of this library on the same thread; copy it to keep it.
@@ -822,6 +805,23 @@ ironhouse_result_t ironhouse_certificate_validity(const ironhouse_certificate_t 
                                                   int64_t *not_before,
                                                   int64_t *not_after,
                                                   bool *disabled);
+
+/**
+ * Tells what would become of a peer of this domain, address and credential, and by which rules: without a handshake, by the code that decides in
+ * earnest. Callbacks are asked, on threads of the library or on this one.
+ *
+ * `status`, if it is not NULL, gets IRONHOUSE_ADMIT, IRONHOUSE_RETRY, IRONHOUSE_REFUSE or IRONHOUSE_FAIL; `text` several lines for people.
+ */
+ironhouse_result_t ironhouse_authenticator_explain(const ironhouse_authenticator_t *authenticator,
+                                                   const char *domain,
+                                                   size_t domain_length,
+                                                   const char *address,
+                                                   size_t address_length,
+                                                   const ironhouse_credential_t *credential,
+                                                   int *status,
+                                                   char *text,
+                                                   size_t size,
+                                                   size_t *length);
 
 /**
  * Makes a new CURVE key pair, as texts. Both buffers take IRONHOUSE_KEY_SIZE bytes.

@@ -10,6 +10,7 @@ pub mod boundary;
 pub mod callback;
 pub mod certificate;
 pub mod event;
+pub mod explain;
 pub mod handle;
 pub mod keys;
 pub mod passwords;
