@@ -43,8 +43,9 @@ impl PublicKey {
     }
 }
 
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Fingerprint {
+    /// As it displays.
+    pub(crate) fn to_ascii(self) -> [u8; LENGTH + LENGTH / GROUP - 1] {
         let mut text = [b'-'; LENGTH + LENGTH / GROUP - 1];
         // Each group, and the hyphen before the next one.
         for (group, digits) in text.chunks_mut(GROUP + 1).enumerate() {
@@ -54,7 +55,13 @@ impl fmt::Display for Fingerprint {
                 *digit = DIGITS.get(value).copied().unwrap_or_default();
             }
         }
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        text
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&self.to_ascii()).map_err(|_| fmt::Error)?)
     }
 }
 

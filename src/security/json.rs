@@ -1,17 +1,21 @@
 //! Audit events as lines of JSON. Source: RFC 8259.
 
-use std::fmt::{Display, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod line;
 
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use super::address::PeerAddress;
 use super::audit::{AuditEvent, Decision, Timed};
 use super::candidates::ConnectedPeer;
 use super::lockout::{LockedOut, LockoutSubject};
 use super::peers::PeerIdentity;
-use super::validity::LAST;
+use line::{Line, Micros};
+pub(super) use line::{Seconds, Stamp};
 
 /// Appends the line of an event.
-pub(super) fn event_line((time, event): &Timed, text: &mut String) {
-    let mut line = Line::begin(text, *time, event.name());
+pub(super) fn event_line((time, event): &Timed, stamp: &mut Stamp, text: &mut String) {
+    let mut line = Line::begin(text, stamp, *time, event.name());
     match event {
         AuditEvent::Decision(decision) => decision_fields(decision, &mut line),
         AuditEvent::Malformed(problem) => line.string("problem", problem),
@@ -58,21 +62,33 @@ pub(super) fn event_line((time, event): &Timed, text: &mut String) {
 }
 
 /// Appends the line that stands for `lost` events which were not written.
-pub(super) fn lost_line(time: SystemTime, lost: u64, text: &mut String) {
-    let mut line = Line::begin(text, time, "lost");
+pub(super) fn lost_line(time: SystemTime, lost: u64, stamp: &mut Stamp, text: &mut String) {
+    let mut line = Line::begin(text, stamp, time, "lost");
     line.raw("lost", lost);
     line.end();
 }
 
+/// By far the most lines: what needs no escapes is not searched for any, and what is text already is not displayed.
 fn decision_fields(decision: &Decision, line: &mut Line<'_>) {
-    line.text("verdict", decision.verdict());
+    line.word("verdict", decision.verdict());
     line.raw("status", decision.status);
-    line.text("reason", decision.reason.name());
+    line.word("reason", decision.reason.name());
     line.text("domain", &decision.domain);
-    line.string("mechanism", decision.mechanism);
-    line.string("address", &decision.address);
-    line.optional("identity", decision.identity.name());
-    line.optional("fingerprint", decision.fingerprint());
+    line.word("mechanism", decision.mechanism.name());
+    match decision.address {
+        PeerAddress::Ip {
+            address: IpAddr::V4(address),
+            zone: None,
+        } => line.octets("address", address),
+        _ => line.string("address", &decision.address),
+    }
+    if let PeerIdentity::Key(key) = &decision.identity {
+        line.ascii("identity", &key.to_z85());
+        line.ascii("fingerprint", &key.fingerprint().to_ascii());
+    } else {
+        line.optional("identity", decision.identity.name());
+        line.raw("fingerprint", "null");
+    }
 }
 
 fn lockout_fields(locked_out: &LockedOut, line: &mut Line<'_>) {
@@ -119,139 +135,10 @@ fn peer_fields(peer: &ConnectedPeer, line: &mut Line<'_>) {
     });
 }
 
-/// An object on a line of its own.
-struct Line<'a> {
-    text: &'a mut String,
-    /// Whether a field has been written.
-    any: bool,
-}
-
-impl<'a> Line<'a> {
-    fn begin(text: &'a mut String, time: SystemTime, event: &str) -> Self {
-        text.push('{');
-        let mut line = Self { text, any: false };
-        line.string("time", Micros(time));
-        line.text("event", event);
-        line
-    }
-
-    fn end(self) {
-        self.text.push_str("}\n");
-    }
-
-    /// Names are our own, and need no escapes.
-    fn name(&mut self, name: &str) {
-        if std::mem::replace(&mut self.any, true) {
-            self.text.push(',');
-        }
-        self.text.push('"');
-        self.text.push_str(name);
-        self.text.push_str("\":");
-    }
-
-    /// A field whose value is JSON as it displays: a number, `true`, `null`.
-    fn raw(&mut self, name: &str, value: impl Display) {
-        self.name(name);
-        // A `String` takes anything.
-        let _ = write!(self.text, "{value}");
-    }
-
-    /// A field with a text.
-    fn text(&mut self, name: &str, text: &str) {
-        self.name(name);
-        self.text.push('"');
-        let _ = Escaped(self.text).write_str(text);
-        self.text.push('"');
-    }
-
-    /// A field with the text that its value displays.
-    fn string(&mut self, name: &str, value: impl Display) {
-        self.name(name);
-        self.text.push('"');
-        let _ = write!(Escaped(self.text), "{value}");
-        self.text.push('"');
-    }
-
-    /// The same, or null.
-    fn optional(&mut self, name: &str, value: Option<impl Display>) {
-        match value {
-            Some(value) => self.string(name, value),
-            None => self.raw(name, "null"),
-        }
-    }
-
-    /// A field with a list of objects.
-    fn list<T>(&mut self, name: &str, values: &[T], mut fields: impl FnMut(&T, &mut Line<'_>)) {
-        self.name(name);
-        self.text.push('[');
-        for (number, value) in values.iter().enumerate() {
-            self.text.push_str(if number > 0 { ",{" } else { "{" });
-            let mut item = Line {
-                text: self.text,
-                any: false,
-            };
-            fields(value, &mut item);
-            self.text.push('}');
-        }
-        self.text.push(']');
-    }
-}
-
-/// Writes text between the quotes of a string. Whatever does not show as itself on a terminal is escaped too.
-struct Escaped<'a>(&'a mut String);
-
-impl Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        // All of them are looked at, as that is many at a time.
-        if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        for c in text.chars() {
-            match c {
-                '"' | '\\' => self.0.extend(['\\', c]),
-                ' '..='~' => self.0.push(c),
-                _ if c.escape_debug().len() == 1 => self.0.push(c),
-                _ => {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        write!(self.0, "\\u{unit:04x}")?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a byte stands for itself, as most do.
-fn is_plain(byte: u8) -> bool {
-    (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
-}
-
-/// A time in UTC with microseconds, as RFC 3339 writes it; the nearest one that it can write.
-struct Micros(SystemTime);
-
-impl Display for Micros {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        humantime::format_rfc3339_micros(nearest(self.0)).fmt(f)
-    }
-}
-
-/// The same, to the second.
-pub(super) struct Seconds(pub(super) SystemTime);
-
-impl Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        humantime::format_rfc3339_seconds(nearest(self.0)).fmt(f)
-    }
-}
-
-fn nearest(time: SystemTime) -> SystemTime {
-    time.clamp(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(LAST))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
     use crate::security::audit::Reason;
     use crate::security::{
@@ -262,7 +149,7 @@ mod tests {
 
     fn read(event: &Timed) -> Value {
         let mut text = String::from("before");
-        event_line(event, &mut text);
+        event_line(event, &mut Stamp::default(), &mut text);
         let line = text.strip_prefix("before").unwrap();
         assert_eq!(line.find('\n'), Some(line.len() - 1), "{line}");
         serde_json::from_str(line).unwrap()
@@ -413,7 +300,7 @@ mod tests {
             );
         }
         let mut text = String::new();
-        lost_line(at, 7, &mut text);
+        lost_line(at, 7, &mut Stamp::default(), &mut text);
         assert_eq!(
             text,
             "{\"time\":\"1970-01-01T00:00:01.000000Z\",\"event\":\"lost\",\"lost\":7}\n"
@@ -427,6 +314,7 @@ mod tests {
             &decision(Some(
                 "Zoë 'x' \u{1b}[31m\u{202e}\u{2028}\u{7f}\u{e000}\u{1d173}".into(),
             )),
+            &mut Stamp::default(),
             &mut text,
         );
         let shown = r#""identity":"Zoë 'x' \u001b[31m\u202e\u2028\u007f\ue000\ud834\udd73""#;
@@ -434,11 +322,17 @@ mod tests {
     }
 
     #[test]
-    fn times_that_cannot_be_written_are_the_nearest_that_can() {
-        let early = UNIX_EPOCH - Duration::from_secs(1);
-        let late = UNIX_EPOCH + Duration::from_secs(LAST + 1);
-        assert_eq!(Micros(early).to_string(), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(Micros(late).to_string(), "9999-12-31T23:59:59.000000Z");
+    fn a_key_is_shown_as_everywhere_else() {
+        let key = crate::security::PublicKey::from_bytes([7; 32]);
+        let (time, AuditEvent::Decision(mut decision)) = decision(None) else {
+            panic!();
+        };
+        decision.identity = PeerIdentity::Key(key);
+        decision.mechanism = ZapMechanism::Curve;
+        let line = read(&(time, AuditEvent::Decision(decision)));
+        assert_eq!(line["mechanism"], "CURVE");
+        assert_eq!(line["identity"], key.to_string());
+        assert_eq!(line["fingerprint"], key.fingerprint().to_string());
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use open::{Open, identity, size};
 use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
 use super::file;
-use super::json::{Seconds, event_line, lost_line};
+use super::json::{Seconds, Stamp, event_line, lost_line};
 use crate::error::{Error, Result};
 use crate::fanout::{Counted, Tap, Waker};
 use crate::ffi::os;
@@ -307,7 +307,8 @@ impl Writer {
         while self.text.buffer.len() < BATCH {
             if let Some((missed, event)) = self.taken.pop_front() {
                 self.note_missed(missed, event.0);
-                self.text.push(|buffer| event_line(&event, buffer));
+                self.text
+                    .push(|stamp, buffer| event_line(&event, stamp, buffer));
                 continue;
             }
             match self.events.take(patience, &mut self.taken) {
@@ -332,7 +333,8 @@ impl Writer {
     fn note_missed(&mut self, missed: u64, time: SystemTime) {
         if let Some(lost @ 1..) = missed.checked_sub(self.noted) {
             self.noted = missed;
-            self.text.push(|buffer| lost_line(time, lost, buffer));
+            self.text
+                .push(|stamp, buffer| lost_line(time, lost, stamp, buffer));
         }
     }
 
@@ -384,6 +386,7 @@ enum Gathered {
 #[derive(Default)]
 struct Text {
     buffer: String,
+    stamp: Stamp,
     lines: u64,
     /// Bytes of it that are written.
     written: usize,
@@ -392,8 +395,8 @@ struct Text {
 }
 
 impl Text {
-    fn push(&mut self, line: impl FnOnce(&mut String)) {
-        line(&mut self.buffer);
+    fn push(&mut self, line: impl FnOnce(&mut Stamp, &mut String)) {
+        line(&mut self.stamp, &mut self.buffer);
         self.lines += 1;
     }
 

@@ -58,14 +58,21 @@ pub enum ZapMechanism {
     Gssapi,
 }
 
-impl fmt::Display for ZapMechanism {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl ZapMechanism {
+    /// As it is called on the wire, such as `CURVE`.
+    pub const fn name(self) -> &'static str {
+        match self {
             ZapMechanism::Null => "NULL",
             ZapMechanism::Plain => "PLAIN",
             ZapMechanism::Curve => "CURVE",
             ZapMechanism::Gssapi => "GSSAPI",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ZapMechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

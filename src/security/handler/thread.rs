@@ -38,6 +38,8 @@ pub(super) struct Zap {
     ahead: usize,
     /// What the clock showed to the requests that were read with this one.
     moment: Option<Moment>,
+    /// Answers that are not sent yet.
+    replies: Vec<(Frames, ZapReply)>,
     /// Lists for the frames of the next requests, so that they need not grow again.
     spare: Vec<FrameList>,
     /// Whether those who are in are to be judged anew.
@@ -74,6 +76,7 @@ impl Zap {
             pending: Pending::new(deadline, &limits),
             ahead: 1,
             moment: None,
+            replies: Vec::with_capacity(FETCH),
             spare: Vec::new(),
             anew: false,
             next_end: NextEnd::none(),
@@ -171,6 +174,7 @@ impl Zap {
             for frames in requests.drain(..) {
                 self.judge(frames, false)?;
             }
+            self.send_replies()?;
         }
         Ok(false)
     }
@@ -249,6 +253,7 @@ impl Zap {
                 Note::Crash => panic!("crashed by a test"),
             }
         }
+        self.send_replies()?;
         Ok(any)
     }
 
@@ -274,6 +279,7 @@ impl Zap {
             self.answer(frames, Outcome::fault(Reason::Late))?;
             any = true;
         }
+        self.send_replies()?;
         Ok(any)
     }
 
@@ -283,7 +289,7 @@ impl Zap {
             Ok(request) => request,
             Err(problem) => {
                 self.shared.audit.malformed(problem);
-                return self.send(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
+                return self.reply(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
         let mut reading = Reading::at(&self.shared.clock, self.moment);
@@ -303,7 +309,7 @@ impl Zap {
                     lockouts.note(&request, outcome.reason);
                 }
                 let reply = self.shared.settle(&request, frames.read, outcome);
-                self.send(frames, reply)
+                self.reply(frames, reply)
             }
             Judgement::Ask(question) => {
                 let from = self.block_of(&request);
@@ -375,11 +381,30 @@ impl Zap {
             Ok(request) => self.shared.settle(&request, frames.read, outcome),
             Err(_) => ZapReply::refusal(StatusCode::AuthenticationFailure),
         };
-        self.send(frames, reply)
+        self.reply(frames, reply)
     }
 
-    fn send(&mut self, mut frames: Frames, reply: ZapReply) -> Result<()> {
-        let sent = frames.answer(&reply, &self.socket);
+    /// Has an answer sent with the others.
+    fn reply(&mut self, frames: Frames, reply: ZapReply) -> Result<()> {
+        self.replies.push((frames, reply));
+        if self.replies.len() < FETCH {
+            return Ok(());
+        }
+        self.send_replies()
+    }
+
+    /// Sends the answers that there are. All in a row: who waits for several is woken once, by the first, and finds the others.
+    fn send_replies(&mut self) -> Result<()> {
+        let mut replies = std::mem::take(&mut self.replies);
+        let result = replies
+            .drain(..)
+            .try_for_each(|(frames, reply)| self.send(frames, &reply));
+        self.replies = replies;
+        result
+    }
+
+    fn send(&mut self, mut frames: Frames, reply: &ZapReply) -> Result<()> {
+        let sent = frames.answer(reply, &self.socket);
         let list = frames.wipe();
         if self.spare.len() < FETCH {
             self.spare.push(list);

@@ -1,0 +1,240 @@
+//! Lines of JSON as they are written. Source: RFC 8259.
+
+use std::fmt::{Display, Write};
+use std::net::Ipv4Addr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::security::validity::LAST;
+
+/// An object on a line of its own.
+pub(super) struct Line<'a> {
+    text: &'a mut String,
+    /// Whether a field has been written.
+    any: bool,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn begin(
+        text: &'a mut String,
+        stamp: &mut Stamp,
+        time: SystemTime,
+        event: &str,
+    ) -> Self {
+        text.push_str("{\"time\":\"");
+        stamp.write(time, text);
+        text.push('"');
+        let mut line = Self { text, any: true };
+        line.word("event", event);
+        line
+    }
+
+    pub(super) fn end(self) {
+        self.text.push_str("}\n");
+    }
+
+    /// Names are our own, and need no escapes.
+    fn name(&mut self, name: &str) {
+        let any = std::mem::replace(&mut self.any, true);
+        self.text.push_str(if any { ",\"" } else { "\"" });
+        self.text.push_str(name);
+        self.text.push_str("\":");
+    }
+
+    /// A field whose value is JSON as it displays: a number, `true`, `null`.
+    pub(super) fn raw(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        // A `String` takes anything.
+        let _ = write!(self.text, "{value}");
+    }
+
+    /// A field with a text of ours that has nothing to escape.
+    pub(super) fn word(&mut self, name: &str, word: &str) {
+        self.name(name);
+        self.text.push('"');
+        self.text.push_str(word);
+        self.text.push('"');
+    }
+
+    /// The same, in ASCII.
+    pub(super) fn ascii(&mut self, name: &str, word: &[u8]) {
+        self.word(name, std::str::from_utf8(word).unwrap_or_default());
+    }
+
+    /// A field with the address as it displays.
+    pub(super) fn octets(&mut self, name: &str, address: Ipv4Addr) {
+        self.name(name);
+        let mut before = '"';
+        for octet in address.octets() {
+            self.text.push(before);
+            before = '.';
+            for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+                if octet >= least {
+                    self.text.push(char::from(b'0' + octet / unit % 10));
+                }
+            }
+        }
+        self.text.push('"');
+    }
+
+    /// A field with a text.
+    pub(super) fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.text.push('"');
+        let _ = Escaped(self.text).write_str(text);
+        self.text.push('"');
+    }
+
+    /// A field with the text that its value displays.
+    pub(super) fn string(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        self.text.push('"');
+        let _ = write!(Escaped(self.text), "{value}");
+        self.text.push('"');
+    }
+
+    /// The same, or null.
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl Display>) {
+        match value {
+            Some(value) => self.string(name, value),
+            None => self.raw(name, "null"),
+        }
+    }
+
+    /// A field with a list of objects.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &str,
+        values: &[T],
+        mut fields: impl FnMut(&T, &mut Line<'_>),
+    ) {
+        self.name(name);
+        self.text.push('[');
+        for (number, value) in values.iter().enumerate() {
+            self.text.push_str(if number > 0 { ",{" } else { "{" });
+            let mut item = Line {
+                text: self.text,
+                any: false,
+            };
+            fields(value, &mut item);
+            self.text.push('}');
+        }
+        self.text.push(']');
+    }
+}
+
+/// Writes text between the quotes of a string. Whatever does not show as itself on a terminal is escaped too.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        // All of them are looked at, as that is many at a time.
+        if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => self.0.extend(['\\', c]),
+                ' '..='~' => self.0.push(c),
+                _ if c.escape_debug().len() == 1 => self.0.push(c),
+                _ => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        write!(self.0, "\\u{unit:04x}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a byte stands for itself, as most do.
+fn is_plain(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
+}
+
+/// The second of the last time that was written: that of the next one is most often the same.
+#[derive(Default)]
+pub(in crate::security) struct Stamp {
+    second: Option<u64>,
+    /// Up to the second, without the `Z`.
+    text: String,
+}
+
+impl Stamp {
+    /// Appends a time as [`Micros`] displays it.
+    pub(super) fn write(&mut self, time: SystemTime, text: &mut String) {
+        let since = nearest(time).duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = Some(since.as_secs());
+        if self.second != second {
+            self.second = second;
+            self.text = Seconds(time).to_string();
+            self.text.pop();
+        }
+        text.push_str(&self.text);
+        text.push('.');
+        for unit in [100_000, 10_000, 1000, 100, 10, 1] {
+            text.push(char::from(b'0' + (since.subsec_micros() / unit % 10) as u8));
+        }
+        text.push('Z');
+    }
+}
+
+/// A time in UTC with microseconds, as RFC 3339 writes it; the nearest one that it can write.
+pub(super) struct Micros(pub(super) SystemTime);
+
+impl Display for Micros {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        humantime::format_rfc3339_micros(nearest(self.0)).fmt(f)
+    }
+}
+
+/// The same, to the second.
+pub(in crate::security) struct Seconds(pub(in crate::security) SystemTime);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        humantime::format_rfc3339_seconds(nearest(self.0)).fmt(f)
+    }
+}
+
+fn nearest(time: SystemTime) -> SystemTime {
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(LAST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn times_that_cannot_be_written_are_the_nearest_that_can() {
+        let early = UNIX_EPOCH - Duration::from_secs(1);
+        let late = UNIX_EPOCH + Duration::from_secs(LAST + 1);
+        assert_eq!(Micros(early).to_string(), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(Micros(late).to_string(), "9999-12-31T23:59:59.000000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn stamps_and_addresses_are_as_they_display(
+            times in proptest::collection::vec((0..LAST, 0_u32..1_000_000_000), 1..4),
+            octets in any::<[u8; 4]>(),
+        ) {
+            let mut stamp = Stamp::default();
+            for (second, nanos) in times {
+                // Twice in the same second, and then perhaps in another.
+                for nanos in [0, nanos] {
+                    let time = UNIX_EPOCH + Duration::new(second, nanos);
+                    let mut text = String::new();
+                    stamp.write(time, &mut text);
+                    prop_assert_eq!(text, Micros(time).to_string());
+                }
+            }
+            let mut text = String::new();
+            let mut line = Line { text: &mut text, any: false };
+            line.octets("a", octets.into());
+            prop_assert_eq!(text, format!("\"a\":\"{}\"", Ipv4Addr::from(octets)));
+        }
+    }
+}
