@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{SONAME, output};
+use common::{SONAME, cmake, copy_examples, install, make, output};
 
 /// An empty prefix with the library installed to it, and a copy of the examples in C.
 struct Installed {
@@ -16,22 +16,12 @@ struct Installed {
 
 impl Installed {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        output(
-            Command::new(env!("CARGO"))
-                .args(["run", "--quiet", "--locked", "--package", "xtask", "--"])
-                .args(["install", "--debug", "--prefix"])
-                .arg(folder.path().join("prefix"))
-                .current_dir(root),
-        );
-        let sources = folder.path().join("sources");
-        fs::create_dir(&sources).unwrap();
-        for entry in fs::read_dir(root.join("capi/examples/c")).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), sources.join(entry.file_name())).unwrap();
-        }
-        Self { folder }
+        let installed = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        install(&installed.prefix());
+        copy_examples("c", &installed.sources());
+        installed
     }
 
     fn prefix(&self) -> PathBuf {
@@ -42,14 +32,23 @@ impl Installed {
         self.folder.path().join("sources")
     }
 
-    /// What a program says that was built from the sources.
-    fn said(&self, program: &Path) -> String {
-        output(
-            Command::new("timeout")
-                .args(["--kill-after=5", "60"])
-                .arg(program)
-                .env("LD_LIBRARY_PATH", self.prefix().join("lib")),
-        )
+    /// Runs what was built to a folder.
+    fn run_patterns(&self, built: &Path) {
+        for pattern in [
+            "Grasslands",
+            "Strawhouse",
+            "Woodhouse",
+            "Stonehouse",
+            "Ironhouse",
+        ] {
+            let said = output(
+                Command::new("timeout")
+                    .args(["--kill-after=5", "60"])
+                    .arg(built.join(pattern.to_lowercase()))
+                    .env("LD_LIBRARY_PATH", self.prefix().join("lib")),
+            );
+            assert!(said.ends_with(&format!("{pattern} test OK\n")), "{said}");
+        }
     }
 }
 
@@ -66,19 +65,8 @@ fn installed_library_is_built_with_by_make_and_pkg_config() {
         !pkg_config.contains("zmq.pc") && !pkg_config.contains("libzmq"),
         "{pkg_config}"
     );
-    let path = lib.join("pkgconfig");
-    let path = match std::env::var("PKG_CONFIG_PATH") {
-        Ok(others) => format!("{}:{others}", path.display()),
-        Err(_) => path.display().to_string(),
-    };
-    output(
-        Command::new("make")
-            .arg("-C")
-            .arg(installed.sources())
-            .env("PKG_CONFIG_PATH", path),
-    );
-    let program = installed.sources().join("ironhouse");
-    assert_eq!(installed.said(&program), "Hello from Ada\n");
+    output(&mut make(&installed.sources(), &installed.prefix()));
+    installed.run_patterns(&installed.sources());
 }
 
 #[test]
@@ -86,17 +74,6 @@ fn installed_library_is_built_with_by_make_and_pkg_config() {
 fn installed_library_is_found_by_cmake() {
     let installed = Installed::new();
     let build = installed.folder.path().join("build");
-    output(
-        Command::new("cmake")
-            .arg("-S")
-            .arg(installed.sources())
-            .arg("-B")
-            .arg(&build)
-            .arg(format!(
-                "-DCMAKE_PREFIX_PATH={}",
-                installed.prefix().display()
-            )),
-    );
-    output(Command::new("cmake").arg("--build").arg(&build));
-    assert_eq!(installed.said(&build.join("ironhouse")), "Hello from Ada\n");
+    cmake(&installed.sources(), &build, &installed.prefix());
+    installed.run_patterns(&build);
 }

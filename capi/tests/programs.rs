@@ -20,17 +20,12 @@ const SECONDS: &str = "60";
 /// The same, where valgrind runs it.
 const SECONDS_UNDER_VALGRIND: &str = "300";
 
-/// The compilers at hand for a source: GNU's, and LLVM's where it is installed.
+/// The compilers at hand for a source.
 fn compilers(source: &str) -> Vec<&'static str> {
-    let (gnu, llvm) = match source.ends_with(".cpp") {
-        true => ("g++", "clang++"),
-        false => ("gcc", "clang"),
-    };
-    let found = Command::new(llvm).arg("--version").output();
-    let found = found.is_ok_and(|found| found.status.success());
-    let mut compilers = vec![gnu];
-    compilers.extend(found.then_some(llvm));
-    compilers
+    match source.ends_with(".cpp") {
+        true => common::compilers("g++", "clang++"),
+        false => common::compilers("gcc", "clang"),
+    }
 }
 
 /// Builds a source in `tests/`; a library is its name, or an option of the compiler.
@@ -87,18 +82,10 @@ fn run(source: &str, libraries: &[&str]) {
 
 fn run_under_valgrind(source: &str, libraries: &[&str]) {
     let program = build(compilers(source)[0], source, libraries);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("timeout");
     command
         .args(["--kill-after=5", SECONDS_UNDER_VALGRIND])
-        .args(["valgrind", "--quiet", "--error-exitcode=9"])
-        .args(["--fair-sched=yes", "--leak-check=full"])
-        .args(["--show-leak-kinds=definite,indirect"])
-        .args(["--errors-for-leak-kinds=definite,indirect"])
-        .arg(format!(
-            "--suppressions={}",
-            root.join("../ci/valgrind.supp").display()
-        ))
+        .args(common::valgrind())
         .arg(program);
     let _folder = prepare(&mut command);
     print!("{}", output(&mut command));
@@ -147,6 +134,12 @@ programs! {
     watch: "c/watch.c" with ["ironhouse_c", "zmq", "pthread"];
     /// What becomes of a client's connections.
     handshake: "c/handshake.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// The five patterns.
+    grasslands: "../examples/c/grasslands.c" with ["ironhouse_c", "zmq"];
+    strawhouse: "../examples/c/strawhouse.c" with ["ironhouse_c", "zmq"];
+    woodhouse: "../examples/c/woodhouse.c" with ["ironhouse_c", "zmq"];
+    stonehouse: "../examples/c/stonehouse.c" with ["ironhouse_c", "zmq"];
+    ironhouse: "../examples/c/ironhouse.c" with ["ironhouse_c", "zmq"];
     /// Decisions by callbacks.
     callbacks: "c/callbacks.c" with ["ironhouse_c", "zmq", "pthread"];
 }

@@ -3,31 +3,22 @@
  *
  * The context and the sockets are the program's own; ironhouse guards them.
  */
-#include <ironhouse.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* Ends the program with the reason of a call that failed. */
-static void ok(ironhouse_result_t result)
-{
-  if (result != IRONHOUSE_OK) {
-    fprintf(stderr, "ironhouse: %s\n", ironhouse_last_error());
-    exit(1);
-  }
-}
+#include "example.h"
 
 int main(void)
 {
   void *context = zmq_ctx_new();
   ironhouse_api_t api;
   ironhouse_api_init(&api);
+  char endpoint[64], server_key[IRONHOUSE_KEY_SIZE];
 
   /* In earnest these are made once and kept: ironhouse_certificate_save(), ironhouse_certificate_load_secret(). */
-  ironhouse_certificate_t *server_keys = NULL, *client_keys = NULL;
+  ironhouse_certificate_t *server_keys = NULL, *client_keys = NULL, *stranger_keys = NULL;
   ok(ironhouse_certificate_new(&server_keys));
   ok(ironhouse_certificate_new(&client_keys));
+  ok(ironhouse_certificate_new(&stranger_keys));
   ok(ironhouse_certificate_set_meta(client_keys, IRONHOUSE_TEXT("name"), IRONHOUSE_TEXT("Ada")));
+  ok(ironhouse_certificate_public_key(server_keys, server_key));
 
   /* Who may connect: those whose certificates are in the store, from this machine. In earnest: ironhouse_store_directory(). */
   ironhouse_store_t *store = NULL;
@@ -42,33 +33,30 @@ int main(void)
   ok(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("example"), policy));
 
   /* Sockets are secured before they are bound or connected. */
-  void *server = zmq_socket(context, ZMQ_PULL);
+  void *server = open_socket(context, ZMQ_PULL);
   ok(ironhouse_socket_curve_server(server, authenticator, IRONHOUSE_TEXT("example"), server_keys));
-  char endpoint[64], server_key[IRONHOUSE_KEY_SIZE];
-  size_t size = sizeof endpoint;
-  if (zmq_bind(server, "tcp://127.0.0.1:*") != 0 || zmq_getsockopt(server, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
-    return 1;
+  bind_socket(server, endpoint);
 
-  void *client = zmq_socket(context, ZMQ_PUSH);
-  ok(ironhouse_certificate_public_key(server_keys, server_key));
+  /* The metadata of an admitted client's certificate are properties of its messages. */
+  void *client = open_socket(context, ZMQ_PUSH);
   ok(ironhouse_socket_curve_client(client, &api, client_keys, IRONHOUSE_TEXT(server_key)));
-  if (zmq_connect(client, endpoint) != 0 || zmq_send(client, "Hello", 5, 0) != 5)
-    return 1;
+  CHECK(connect_checked(context, client, endpoint));
+  say_hello(client, server, "name", "Ada");
 
-  zmq_msg_t message;
-  zmq_msg_init(&message);
-  if (zmq_msg_recv(&message, server, 0) != 5)
-    return 1;
-  printf("%.*s from %s\n", (int) zmq_msg_size(&message), (char *) zmq_msg_data(&message), zmq_msg_gets(&message, "name"));
-  zmq_msg_close(&message);
+  void *stranger = open_socket(context, ZMQ_PUSH);
+  ok(ironhouse_socket_curve_client(stranger, &api, stranger_keys, IRONHOUSE_TEXT(server_key)));
+  CHECK(!connect_checked(context, stranger, endpoint));
 
+  zmq_close(stranger);
   zmq_close(client);
   zmq_close(server);
   ok(ironhouse_authenticator_destroy(&authenticator));
   ok(ironhouse_policy_destroy(&policy));
   ok(ironhouse_store_destroy(&store));
+  ok(ironhouse_certificate_destroy(&stranger_keys));
   ok(ironhouse_certificate_destroy(&client_keys));
   ok(ironhouse_certificate_destroy(&server_keys));
   zmq_ctx_term(context);
+  puts("Ironhouse test OK");
   return 0;
 }

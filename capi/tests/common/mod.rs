@@ -8,7 +8,7 @@
 )]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -71,6 +71,80 @@ pub fn library() -> &'static Library {
             archive: ending_in(".a"),
         }
     })
+}
+
+/// The compilers at hand: GNU's, and LLVM's where it is installed.
+pub fn compilers(gnu: &'static str, llvm: &'static str) -> Vec<&'static str> {
+    let found = Command::new(llvm).arg("--version").output();
+    let found = found.is_ok_and(|found| found.status.success());
+    let mut compilers = vec![gnu];
+    compilers.extend(found.then_some(llvm));
+    compilers
+}
+
+/// Installs the library to an empty prefix.
+pub fn install(prefix: &Path) {
+    output(
+        Command::new(env!("CARGO"))
+            .args(["run", "--quiet", "--locked", "--package", "xtask", "--"])
+            .args(["install", "--debug", "--prefix"])
+            .arg(prefix)
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")),
+    );
+}
+
+/// Copies the example programs of a language to a new folder, where they are built.
+pub fn copy_examples(language: &str, to: &Path) {
+    fs::create_dir(to).unwrap();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for entry in fs::read_dir(examples.join(language)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Has `make` in a folder find what is installed to a prefix.
+pub fn make(folder: &Path, prefix: &Path) -> Command {
+    let path = prefix.join("lib/pkgconfig");
+    let path = match std::env::var("PKG_CONFIG_PATH") {
+        Ok(others) => format!("{}:{others}", path.display()),
+        Err(_) => path.display().to_string(),
+    };
+    let mut make = Command::new("make");
+    make.arg("-C").arg(folder).env("PKG_CONFIG_PATH", path);
+    make
+}
+
+/// Builds what is in a folder by CMake, which finds what is installed to a prefix.
+pub fn cmake(folder: &Path, build: &Path, prefix: &Path) {
+    output(
+        Command::new("cmake")
+            .arg("-S")
+            .arg(folder)
+            .arg("-B")
+            .arg(build)
+            .arg("-DCMAKE_COMPILE_WARNING_AS_ERROR=ON")
+            .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())),
+    );
+    output(Command::new("cmake").arg("--build").arg(build));
+}
+
+/// What runs a program and ends with 9, should it make an error or leave memory behind.
+pub fn valgrind() -> Vec<String> {
+    let known = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/valgrind.supp");
+    let mut valgrind = [
+        "valgrind",
+        "--quiet",
+        "--error-exitcode=9",
+        "--fair-sched=yes",
+        "--leak-check=full",
+        "--show-leak-kinds=definite,indirect",
+        "--errors-for-leak-kinds=definite,indirect",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    valgrind.push(format!("--suppressions={}", known.display()));
+    valgrind
 }
 
 /// What a tool prints.
