@@ -361,9 +361,9 @@ fn a_context_has_one_authenticator_at_a_time() {
             Err(Error::HandlerExists)
         ));
         drop(domain);
-        // Its thread is gone when the last share is, and libzmq gives the address free soon after.
-        while let Err(error) = Authenticator::start(&context) {
-            assert!(matches!(error, Error::HandlerExists), "{error}");
+        // The last share is gone: the next one may come at once.
+        for _ in 0..200 {
+            drop(Authenticator::start(&context).unwrap());
         }
     });
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Settings;
 use super::shared::{Note, Shared};
+use super::{ENDPOINT, Settings};
 use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::security::audit::{AuditEvent, Reason};
@@ -95,10 +95,13 @@ impl Zap {
             self.shared.audit.emit(|| AuditEvent::HandlerDied);
         }
         self.shared.audit.close();
+        // Nothing is left to be done about an error.
         if died {
-            // Nothing is left to be done about an error.
             let _ = self.fall_silent();
         }
+        // The name is free when this returns: closing alone leaves that to libzmq's reaper, for whom who starts the next authenticator, or
+        // connects, does not wait.
+        let _ = self.socket.unbind(ENDPOINT);
     }
 
     /// Answers nobody until the end. An open socket without answers admits nobody; without the socket libzmq would let everybody in by
