@@ -732,6 +732,11 @@ ironhouse_result_t ironhouse_certificate_load(ironhouse_certificate_t **certific
 ironhouse_result_t ironhouse_certificate_load_secret(ironhouse_certificate_t **certificate, const char *path, size_t path_length);
 
 /**
+ * As ironhouse_certificate_load_secret(), from exactly this file, whatever it is called: what ironhouse_certificate_save_secret_file() wrote.
+ */
+ironhouse_result_t ironhouse_certificate_load_secret_file(ironhouse_certificate_t **certificate, const char *path, size_t path_length);
+
+/**
  * Destroys a certificate and wipes its secret key; the pointer is NULL afterwards. Does nothing if it is NULL.
  *
  * Sockets that were secured with it do not need it any more.
@@ -748,6 +753,11 @@ ironhouse_result_t ironhouse_certificate_save(const ironhouse_certificate_t *cer
  * Saves the public part alone, as `path`: for who is to know the key.
  */
 ironhouse_result_t ironhouse_certificate_save_public(const ironhouse_certificate_t *certificate, const char *path, size_t path_length);
+
+/**
+ * Saves all of it as exactly this file, with mode 0600; IRONHOUSE_NO_SECRET_KEY, where it has none.
+ */
+ironhouse_result_t ironhouse_certificate_save_secret_file(const ironhouse_certificate_t *certificate, const char *path, size_t path_length);
 
 /**
  * Writes the public key, in Z85. The buffer takes IRONHOUSE_KEY_SIZE bytes.
@@ -1231,6 +1241,12 @@ ironhouse_result_t ironhouse_store_lookup(const ironhouse_store_t *store, const 
  * Counts the certificates.
  */
 ironhouse_result_t ironhouse_store_size(const ironhouse_store_t *store, size_t *size);
+
+/**
+ * Calls `each` for the public key (Z85) of every certificate that it holds at this moment, in their order as texts, on this thread and before it
+ * returns. `each` may use the store.
+ */
+ironhouse_result_t ironhouse_store_each_key(const ironhouse_store_t *store, ironhouse_text_fn each, void *user_data);
 
 /**
  * Returns once every change made on disk before the call is in force; IRONHOUSE_AGAIN, if that takes longer than `milliseconds`.

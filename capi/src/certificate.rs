@@ -171,6 +171,25 @@ pub unsafe extern "C" fn ironhouse_certificate_load_secret(
     })
 }
 
+/// As ironhouse_certificate_load_secret(), from exactly this file, whatever it is called: what ironhouse_certificate_save_secret_file() wrote.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_certificate_load_secret_file(
+    certificate: *mut *mut ironhouse_certificate_t,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's place, by contract.
+        let place = unsafe { Out::new("certificate", certificate) }?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        give(
+            place,
+            Mutex::new(Kind::Secret(SecretCertificate::load_file(path)?)),
+        )
+    })
+}
+
 /// Destroys a certificate and wipes its secret key; the pointer is NULL afterwards. Does nothing if it is NULL.
 ///
 /// Sockets that were secured with it do not need it any more.
@@ -216,6 +235,24 @@ pub unsafe extern "C" fn ironhouse_certificate_save_public(
         // SAFETY: the caller's text, by contract.
         let path = unsafe { self::path(path, path_length) }?;
         Ok(lock(&certificate).public().save(path)?)
+    })
+}
+
+/// Saves all of it as exactly this file, with mode 0600; IRONHOUSE_NO_SECRET_KEY, where it has none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_certificate_save_secret_file(
+    certificate: *const ironhouse_certificate_t,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let certificate = borrow(certificate)?;
+        // SAFETY: the caller's text, by contract.
+        let path = unsafe { self::path(path, path_length) }?;
+        match &*lock(&certificate) {
+            Kind::Public(_) => Err(no_secret()),
+            Kind::Secret(secret) => Ok(secret.save_file(path)?),
+        }
     })
 }
 

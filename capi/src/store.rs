@@ -176,6 +176,22 @@ pub unsafe extern "C" fn ironhouse_store_size(
     })
 }
 
+/// Calls `each` for the public key (Z85) of every certificate that it holds at this moment, in their order as texts, on this thread and before it
+/// returns. `each` may use the store.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_store_each_key(
+    store: *const ironhouse_store_t,
+    each: ironhouse_text_fn,
+    user_data: *mut c_void,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let keys = borrow(store)?.keys();
+        let mut keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        keys.sort_unstable();
+        each_text(each, user_data, keys)
+    })
+}
+
 /// Returns once every change made on disk before the call is in force; IRONHOUSE_AGAIN, if that takes longer than `milliseconds`.
 ///
 /// Not needed for a peer to be admitted: a key that is not known is looked for in what has changed before its peer is refused.

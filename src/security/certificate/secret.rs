@@ -92,6 +92,14 @@ impl SecretCertificate {
         Self::read(&path, Access::OwnerOnly)
     }
 
+    /// Reads just `path`, whatever it is called: what [`SecretCertificate::save_file`] wrote.
+    ///
+    /// # Errors
+    /// As [`SecretCertificate::load`].
+    pub fn load_file(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read(path.as_ref(), Access::OwnerOnly)
+    }
+
     /// Reads just this file.
     pub(crate) fn read(path: &Path, access: Access) -> Result<Self> {
         let bytes = file::read(path, CERTIFICATE_LIMIT, access)?;
@@ -141,12 +149,22 @@ impl SecretCertificate {
     #[doc(alias = "zcert_save")]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let (public, secret) = paths(path.as_ref());
+        self.save_file(secret)?;
+        self.certificate.save(public)
+    }
+
+    /// Writes all of it as just `path` (mode 0600), whole or not at all.
+    ///
+    /// # Errors
+    /// As [`SecretCertificate::save`].
+    #[doc(alias = "zcert_save_secret")]
+    pub fn save_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         let text = self
             .certificate
             .text(Some(self.keypair.secret()))
-            .map_err(|problem| Fault::new(None, problem).at(&secret))?;
-        file::write_atomically(&secret, text.as_bytes(), file::SECRET_MODE)?;
-        self.certificate.save(public)
+            .map_err(|problem| Fault::new(None, problem).at(path))?;
+        file::write_atomically(path, text.as_bytes(), file::SECRET_MODE)
     }
 
     /// The public part.
