@@ -70,6 +70,28 @@ fn installed_library_is_built_with_by_make_and_pkg_config() {
 }
 
 #[test]
+fn installed_header_compiles_a_program_of_czmq_2() {
+    let installed = Installed::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/czmq2/strawhouse.c");
+    let program = installed.folder.path().join("strawhouse");
+    output(
+        Command::new("cc")
+            .arg(source)
+            .arg("-I")
+            .arg(installed.prefix().join("include/compat"))
+            .arg("-L")
+            .arg(installed.prefix().join("lib"))
+            .args(["-lironhouse_c", "-lzmq", "-o"])
+            .arg(&program),
+    );
+    let mut run = Command::new("timeout");
+    run.args(["--kill-after=5", "60"])
+        .arg(&program)
+        .env("LD_LIBRARY_PATH", installed.prefix().join("lib"));
+    assert!(output(&mut run).contains("Strawhouse test OK\n"));
+}
+
+#[test]
 #[ignore = "needs cmake"]
 fn installed_library_is_found_by_cmake() {
     let installed = Installed::new();

@@ -28,29 +28,37 @@ fn compilers(source: &str) -> Vec<&'static str> {
     }
 }
 
-/// Builds a source in `tests/`; a library is its name, or an option of the compiler.
+/// Where a source's headers are, and how it is compiled: those of the time of CZMQ 2 as their authors did.
+fn options(source: &str) -> (&'static str, &'static [&'static str]) {
+    if source.starts_with("c/czmq2/") {
+        ("include/compat", &["-std=gnu11"])
+    } else if source.ends_with(".cpp") {
+        ("include", &["-std=c++17", "-D_GNU_SOURCE", "-Wpedantic"])
+    } else {
+        ("include", &["-std=c11", "-D_GNU_SOURCE", "-Wpedantic"])
+    }
+}
+
+/// Builds a source in `tests/`; a library is its name, or an option or another source for the compiler.
 fn build(compiler: &str, source: &str, libraries: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = library().shared.parent().unwrap();
     // Each test builds its own: others run theirs meanwhile.
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("program").replace("::", "-");
-    let standard = match source.ends_with(".cpp") {
-        true => "-std=c++17",
-        false => "-std=c11",
-    };
+    let (include, standard) = options(source);
     let program =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{compiler}{EXE_SUFFIX}"));
-    let option = |library: &&str| match library.starts_with('-') {
+    let option = |library: &&str| match library.starts_with(['-', '/']) {
         true => (*library).to_owned(),
         false => format!("-l{library}"),
     };
     output(
         Command::new(compiler)
-            .args([standard, "-D_GNU_SOURCE", "-g"])
-            .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+            .args(standard)
+            .args(["-g", "-Wall", "-Wextra", "-Werror"])
             .arg("-I")
-            .arg(root.join("include"))
+            .arg(root.join(include))
             .arg(root.join("tests").join(source))
             .arg("-o")
             .arg(&program)
@@ -71,13 +79,17 @@ fn prepare(command: &mut Command) -> tempfile::TempDir {
     folder
 }
 
-fn run(source: &str, libraries: &[&str]) {
-    for compiler in compilers(source) {
+/// What the program says, built by each compiler.
+fn run(source: &str, libraries: &[&str]) -> Vec<String> {
+    let said = compilers(source).into_iter().map(|compiler| {
         let program = build(compiler, source, libraries);
         let mut command = Command::new("timeout");
         let _folder = prepare(command.args(["--kill-after=5", SECONDS]).arg(program));
-        print!("{}", output(&mut command));
-    }
+        let said = output(&mut command);
+        print!("{said}");
+        said
+    });
+    said.collect()
 }
 
 fn run_under_valgrind(source: &str, libraries: &[&str]) {
@@ -142,6 +154,66 @@ programs! {
     ironhouse: "../examples/c/ironhouse.c" with ["ironhouse_c", "zmq"];
     /// Decisions by callbacks.
     callbacks: "c/callbacks.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// Programs on the calls of CZMQ 2: the five patterns of its tutorial.
+    czmq2_grasslands: "c/czmq2/grasslands.c" with ["ironhouse_c", "zmq"];
+    czmq2_strawhouse: "c/czmq2/strawhouse.c" with ["ironhouse_c", "zmq"];
+    czmq2_woodhouse: "c/czmq2/woodhouse.c" with ["ironhouse_c", "zmq"];
+    czmq2_stonehouse: "c/czmq2/stonehouse.c" with ["ironhouse_c", "zmq"];
+    czmq2_ironhouse: "c/czmq2/ironhouse.c" with ["ironhouse_c", "zmq"];
+    /// A thread for either side, and keys from files.
+    czmq2_ironhouse2: "c/czmq2/ironhouse2.c" with ["ironhouse_c", "zmq"];
+    /// Every rule of the authenticator.
+    czmq2_zauth: "c/czmq2/zauth.c" with ["ironhouse_c", "zmq"];
+    /// Certificates and their files.
+    czmq2_zcert: "c/czmq2/zcert.c" with ["ironhouse_c", "zmq"];
+    czmq2_zcertstore: "c/czmq2/zcertstore.c" with ["ironhouse_c", "zmq"];
+    /// Security that comes too late.
+    czmq2_late: "c/czmq2/late.c" with ["ironhouse_c", "zmq"];
+    /// Contexts that end with sockets open.
+    czmq2_shutdown: "c/czmq2/shutdown.c" with ["ironhouse_c", "zmq"];
+}
+
+/// What verbose programs of CZMQ 2's time say, and what they keep to themselves.
+#[test]
+fn czmq2_programs_say_whom_they_admit_and_no_password() {
+    const LIBRARIES: &[&str] = &["ironhouse_c", "zmq"];
+    const PASSED: &str = "I: PASSED (whitelist) address=127.0.0.1\n";
+    for (source, line) in [
+        ("strawhouse", "I: ALLOWED (NULL)\n"),
+        ("woodhouse", "I: ALLOWED (PLAIN) username=admin\n"),
+        ("stonehouse", "I: ALLOWED (CURVE) client_key="),
+        ("ironhouse", "I: ALLOWED (CURVE) client_key="),
+    ] {
+        for said in run(&format!("c/czmq2/{source}.c"), LIBRARIES) {
+            assert!(said.contains(PASSED) && said.contains(line), "{said}");
+            assert!(!said.contains("secret-of-admin"), "{said}");
+        }
+    }
+    for said in run("c/czmq2/zauth.c", LIBRARIES) {
+        for line in [
+            "I: DENIED (blacklist) address=127.0.0.1\n",
+            "I: DENIED (PLAIN) username=admin reason=wrong_password\n",
+            "reason=unknown_key\n",
+        ] {
+            assert!(said.contains(line), "{line} in {said}");
+        }
+        for password in ["Password", "Bogus-password", "Another-password"] {
+            assert!(!said.contains(password), "{said}");
+        }
+    }
+}
+
+/// A program of several files, which share what the header has.
+#[test]
+fn czmq2_contexts_are_known_to_all_files_of_a_program() {
+    run(
+        "c/czmq2/files.c",
+        &[
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c/czmq2/other.c"),
+            "ironhouse_c",
+            "zmq",
+        ],
+    );
 }
 
 /// Nothing unwinds through the library: who throws there has not said what it decided.

@@ -12,6 +12,19 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAJOR: &str = env!("CARGO_PKG_VERSION_MAJOR");
 const MINOR: &str = env!("CARGO_PKG_VERSION_MINOR");
 
+/// Below `capi/include`, and below the prefix's `include`.
+const HEADERS: [&str; 9] = [
+    "ironhouse.h",
+    "ironhouse.hpp",
+    "compat/czmq.h",
+    "compat/czmq/common.h",
+    "compat/czmq/zsys.h",
+    "compat/czmq/zsocket.h",
+    "compat/czmq/zauth.h",
+    "compat/czmq/zcert.h",
+    "compat/czmq/zcertstore.h",
+];
+
 /// Where to, and what.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -37,7 +50,7 @@ pub fn install(arguments: &[&str]) -> Result<()> {
         false => options.destination.join(below),
     };
     let (include, lib) = (prefix.join("include"), prefix.join("lib"));
-    for header in ["ironhouse.h", "ironhouse.hpp"] {
+    for header in HEADERS {
         put(
             &root.join("capi/include").join(header),
             &include.join(header),

@@ -36,6 +36,12 @@ static void keys(void)
   ironhouse_wipe(NULL, 7);
 }
 
+static void count_key(void *user_data, const char *key)
+{
+  CHECK(strlen(key) == IRONHOUSE_KEY_SIZE - 1);
+  (*(int *)user_data)++;
+}
+
 static void count(void *user_data, const char *name, const char *value)
 {
   CHECK(strcmp(name, "name") != 0 || strcmp(value, "pump 7") == 0);
@@ -71,8 +77,15 @@ static void certificates(void)
   OK(ironhouse_certificate_destroy(&same));
   OK(ironhouse_certificate_destroy(&loaded));
 
+  OK(ironhouse_certificate_save_secret_file(made, IRONHOUSE_TEXT("pump.keys")));
+  CHECK(stat("pump.keys", &status) == 0 && (status.st_mode & 0777) == 0600 && stat("pump.keys_secret", &status) != 0);
+  OK(ironhouse_certificate_load_secret_file(&loaded, IRONHOUSE_TEXT("pump.keys")));
+  OK(ironhouse_certificate_destroy(&loaded));
+  FAILS(IRONHOUSE_BAD_FILE, ironhouse_certificate_load_secret_file(&loaded, IRONHOUSE_TEXT("pump.cert")));
+
   OK(ironhouse_certificate_load(&loaded, IRONHOUSE_TEXT("pump.cert")));
   FAILS(IRONHOUSE_NO_SECRET_KEY, ironhouse_certificate_secret_key(loaded, one));
+  FAILS(IRONHOUSE_NO_SECRET_KEY, ironhouse_certificate_save_secret_file(loaded, IRONHOUSE_TEXT("pump.keys")));
   char value[16];
   size_t length = 0;
   OK(ironhouse_certificate_meta(loaded, IRONHOUSE_TEXT("name"), value, sizeof value, &length));
@@ -173,6 +186,10 @@ static void signatures(void)
   size_t size = 7;
   OK(ironhouse_store_size(store, &size));
   CHECK(size == 1);
+  int keys = 0;
+  OK(ironhouse_store_each_key(store, count_key, &keys));
+  CHECK(keys == 1);
+  FAILS(IRONHOUSE_NULL_POINTER, ironhouse_store_each_key(store, NULL, NULL));
   ironhouse_trust_t *nobody = NULL;
   OK(ironhouse_trust_new(&nobody));
   OK(ironhouse_store_set_trust(store, nobody));

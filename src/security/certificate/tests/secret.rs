@@ -37,6 +37,20 @@ fn secret_certificate_survives_its_files_given_either_path() {
 }
 
 #[test]
+fn secret_certificate_survives_one_file_of_any_name() {
+    let folder = folder();
+    let path = folder.path().join("keys");
+    let certificate = SecretCertificate::generate().unwrap();
+    certificate.save_file(&path).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let again = SecretCertificate::load_file(&path).unwrap();
+    assert!(again.secret().ct_eq(certificate.secret()));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(SecretCertificate::load_file(&path).is_err());
+}
+
+#[test]
 fn saving_closes_a_secret_file_that_was_open_to_others() {
     let folder = folder();
     let (path, secret) = (folder.path().join("a"), folder.path().join("a_secret"));
