@@ -61,16 +61,6 @@ struct State<T> {
     left: bool,
 }
 
-/// What became of an event.
-#[derive(PartialEq, Eq)]
-enum Put {
-    Taken,
-    /// The reader misses it.
-    Full,
-    /// There is no reader.
-    Left,
-}
-
 impl<T: Clone> Fanout<T> {
     pub(crate) fn new() -> Self {
         Self {
@@ -101,21 +91,41 @@ impl<T: Clone> Fanout<T> {
         if !self.is_read() {
             return 0;
         }
+        let mut event = Some(event());
+        self.hand_out(|reader, last| {
+            if last {
+                reader.put(event.take())
+            } else {
+                reader.put(event.clone())
+            }
+        })
+    }
+
+    /// Reports events in this order, and leaves none; how many are missed, by all readers together.
+    pub(crate) fn emit_all(&self, events: &mut Vec<T>) -> u64 {
+        let missing = self.hand_out(|reader, last| {
+            if last {
+                reader.put(events.drain(..))
+            } else {
+                reader.put(events.iter().cloned())
+            }
+        });
+        events.clear();
+        missing
+    }
+
+    /// Has `put` called for each reader; whether it is the last one, which may have the events themselves.
+    fn hand_out(&self, mut put: impl FnMut(&Queue<T>, bool) -> Option<u64>) -> u64 {
         let mut missing = 0;
         if let Some(readers) = &mut *self.readers() {
+            let mut left = readers.len();
             let mut gone = false;
-            let mut put = |reader: &Reader<T>, event| {
-                let put = reader.0.put(event);
-                missing += u64::from(put == Put::Full);
-                gone |= put == Put::Left;
-            };
-            // The last one gets the event itself.
-            if let Some((last, others)) = readers.split_last() {
-                let event = event();
-                for reader in others {
-                    put(reader, event.clone());
+            for reader in &*readers {
+                left -= 1;
+                match put(&reader.0, left == 0) {
+                    Some(missed) => missing += missed,
+                    None => gone = true,
                 }
-                put(last, event);
             }
             if gone {
                 readers.retain(|reader| !reader.0.state().left);
@@ -192,19 +202,23 @@ impl<T> Queue<T> {
         result
     }
 
-    fn put(&self, event: T) -> Put {
+    /// How many of these events this reader misses; `None` where there is no reader any more.
+    fn put(&self, events: impl IntoIterator<Item = T>) -> Option<u64> {
+        let mut events = events.into_iter();
         self.tell(|state| {
-            // Changed only here, under the lock.
-            let missed = self.missed.load(Ordering::Relaxed);
             if state.left {
-                Put::Left
-            } else if state.events.len() < QUEUE {
-                state.events.push_back((missed, event));
-                Put::Taken
-            } else {
-                self.missed.store(missed + 1, Ordering::Relaxed);
-                Put::Full
+                return None;
             }
+            // Changed only here, under the lock.
+            let before = self.missed.load(Ordering::Relaxed);
+            let room = QUEUE.saturating_sub(state.events.len());
+            let fitting = events.by_ref().take(room);
+            state.events.extend(fitting.map(|event| (before, event)));
+            let missed = events.count() as u64;
+            if missed > 0 {
+                self.missed.store(before + missed, Ordering::Relaxed);
+            }
+            Some(missed)
         })
     }
 
@@ -318,10 +332,14 @@ mod tests {
         let fanout = Fanout::new();
         let taps = [fanout.tap(), fanout.tap()];
         fanout.emit(|| 1);
+        fanout.emit_all(&mut vec![2, 3]);
         fanout.close();
-        assert_eq!(fanout.emit(|| 2), 0);
+        assert_eq!(fanout.emit(|| 4), 0);
+        assert_eq!(fanout.emit_all(&mut vec![5]), 0);
         for tap in taps {
-            assert_eq!(tap.next(None), Ok(Some(1)));
+            for expected in 1..=3 {
+                assert_eq!(tap.next(None), Ok(Some(expected)));
+            }
             assert_eq!(tap.next(None), Err(Closed));
         }
         assert_eq!(fanout.tap().next(None), Err(Closed));
@@ -333,17 +351,20 @@ mod tests {
         let tap = fanout.tap();
         let missing: u64 = (0..QUEUE + 3).map(|n| fanout.emit(|| n)).sum();
         assert_eq!((missing, tap.missed()), (3, 3));
+        let mut more = vec![7; 2];
+        assert_eq!((fanout.emit_all(&mut more), tap.missed()), (2, 5));
+        assert!(more.is_empty());
         assert_eq!(tap.next(None), Ok(Some(0)));
         // The first one behind the gap knows of it.
         assert_eq!(fanout.emit(|| 9999), 0);
         let mut events = Counted::new();
         assert_eq!(tap.take(None, &mut events), Ok(true));
-        let expected = (1..QUEUE).map(|n| (0, n)).chain([(3, 9999)]);
+        let expected = (1..QUEUE).map(|n| (0, n)).chain([(5, 9999)]);
         assert!(events.iter().copied().eq(expected));
         // Others are put behind them, and then there is none.
         fanout.emit(|| 1);
         assert_eq!(tap.take(None, &mut events), Ok(true));
-        assert_eq!((events.len(), events.back()), (QUEUE + 1, Some(&(3, 1))));
+        assert_eq!((events.len(), events.back()), (QUEUE + 1, Some(&(5, 1))));
         assert_eq!(tap.take(Some(Duration::ZERO), &mut events), Ok(false));
     }
 

@@ -19,7 +19,7 @@ use super::peers::PeerIdentity;
 use super::validity::Date;
 use super::zap::{StatusCode, ZapMechanism, ZapProblem};
 use crate::fanout::Tap;
-pub(crate) use report::Audit;
+pub(crate) use report::{Audit, Decided};
 
 /// Something the authenticator did.
 #[derive(Debug, Clone, PartialEq)]

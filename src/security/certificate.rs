@@ -14,6 +14,7 @@ use triomphe::ThinArc;
 use crate::error::{Error, Result};
 use crate::security::file::FileProblem;
 use crate::security::keys::PublicKey;
+use crate::security::signing::SIGNATURE;
 use crate::security::validity::{self, Validity};
 use crate::security::zap::{self, Metadata, PROPERTY_OVERHEAD, Properties};
 use crate::security::zpl::{self, SyntaxProblem};
@@ -44,8 +45,8 @@ pub struct Certificate {
 /// What is known of a certificate's metadata.
 #[derive(PartialEq, Eq)]
 struct Traits {
-    /// All of them may be sent.
-    sendable: bool,
+    /// As many of their bytes are sent as they are; `None` where some may not be.
+    sent: Option<u32>,
     /// Where some of them tell its life: read once, not at every decision.
     life: Option<Box<Validity>>,
 }
@@ -55,6 +56,8 @@ pub(crate) struct Draft {
     key: PublicKey,
     metadata: Metadata,
     sendable: bool,
+    /// Where the signature begins, which is sent to nobody.
+    signature: Option<usize>,
     tells_its_life: bool,
     /// The names, where there are many.
     names: Option<HashSet<Box<str>>>,
@@ -70,6 +73,7 @@ impl Draft {
             key,
             metadata: Metadata::with_capacity(bytes),
             sendable: true,
+            signature: None,
             tells_its_life: false,
             names: None,
         }
@@ -89,11 +93,18 @@ impl Draft {
 
     /// Adds metadata that was checked: the name is new, and no longer than it may be.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
+        let begin = self.metadata.as_bytes().len();
         self.metadata.keep(name, value);
         if let Some(names) = &mut self.names {
             names.insert(name.into());
         }
-        self.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
+        // Nothing is to stand behind it.
+        self.sendable &= self.signature.is_none();
+        if name == SIGNATURE {
+            self.signature = Some(begin);
+        } else {
+            self.sendable &= !Metadata::is_reserved(name) && self.metadata.fits();
+        }
         self.tells_its_life |= Validity::name(name).is_some();
     }
 
@@ -101,8 +112,9 @@ impl Draft {
     pub(crate) fn finish(self) -> Certificate {
         let metadata = || {
             let life = || Box::new(Validity::of(self.metadata.iter()));
+            let sent = self.signature.unwrap_or(self.metadata.as_bytes().len());
             let traits = Traits {
-                sendable: self.sendable,
+                sent: u32::try_from(sent).ok().filter(|_| self.sendable),
                 life: self.tells_its_life.then(life),
             };
             ThinArc::from_header_and_slice(traits, self.metadata.as_bytes())
@@ -123,16 +135,23 @@ impl Certificate {
         }
     }
 
-    /// What a reply carries: all metadata, but for names that libzmq keeps for itself and what exceeds a reply.
+    /// What a reply carries: all metadata, but for names that libzmq keeps for itself, what exceeds a reply, and the signature: nobody can
+    /// verify it but who has the certificate.
     pub(crate) fn properties(&self) -> Properties {
-        if self.traits().is_none_or(|traits| traits.sendable) {
+        if self.traits().is_none_or(|traits| traits.sent.is_some()) {
             return Properties::Of(self.clone());
         }
         let mut sent = Metadata::new();
-        for (name, value) in self.metadata() {
+        for (name, value) in self.metadata().filter(|(name, _)| *name != SIGNATURE) {
             let _ = sent.push(name, value);
         }
         Properties::Own(sent)
+    }
+
+    /// Those of its metadata that a reply carries, encoded, where they are sent as they are.
+    pub(super) fn sent(&self) -> &[u8] {
+        let sent = self.traits().and_then(|traits| traits.sent).unwrap_or(0);
+        self.encoded().get(..sent as usize).unwrap_or_default()
     }
 
     /// All metadata, encoded.

@@ -75,9 +75,9 @@ mod on {
         fn decided(
             &self,
             mechanism: ZapMechanism,
-            status: StatusCode,
-            reason: Reason,
-            took: impl FnOnce() -> Duration,
+            (status, reason): (StatusCode, Reason),
+            took: Duration,
+            decisions: u64,
         ) -> Option<()> {
             let labels = || {
                 [
@@ -90,7 +90,7 @@ mod on {
             let times = self.seconds.get(by_mechanism)?.get(by_status)?;
             times
                 .get_or_init(|| metrics::histogram!(SECONDS, &labels()))
-                .record(took());
+                .record_many(took, decisions as usize);
             let counts = self.decisions.get(by_mechanism)?.get(by_status)?;
             counts
                 .get(reason as usize)?
@@ -99,7 +99,7 @@ mod on {
                     let reason = ("reason", reason.name().to_owned());
                     metrics::counter!(DECISIONS, &[domain, mechanism, verdict, reason])
                 })
-                .increment(1);
+                .increment(decisions);
             Some(())
         }
     }
@@ -128,29 +128,30 @@ mod on {
             domains.entry(domain.clone()).or_insert_with(handles);
         }
 
-        fn with<T>(&self, domain: Option<&str>, record: impl FnOnce(&Handles) -> T) {
+        fn with<T>(&self, domain: &str, record: impl FnOnce(&Handles) -> T) {
             let known = {
                 let domains = self.domains.read().unwrap_or_else(PoisonError::into_inner);
-                domain.and_then(|domain| domains.get(domain).cloned())
+                domains.get(domain).cloned()
             };
             guarded(|| record(known.as_deref().unwrap_or(&self.other)));
         }
 
+        /// So many decisions that ended alike, each after that time.
         pub(crate) fn decided(
             &self,
-            domain: Option<&str>,
+            domain: &str,
             mechanism: ZapMechanism,
-            status: StatusCode,
-            reason: Reason,
-            took: impl FnOnce() -> Duration,
+            end: (StatusCode, Reason),
+            took: Duration,
+            decisions: u64,
         ) {
             self.with(domain, |handles| {
-                handles.decided(mechanism, status, reason, took)
+                handles.decided(mechanism, end, took, decisions)
             });
         }
 
         pub(crate) fn closed(&self, domain: &str) {
-            self.with(Some(domain), |handles| {
+            self.with(domain, |handles| {
                 let register = || metrics::counter!(CLOSED, "domain" => handles.domain.to_string());
                 handles.closed.get_or_init(register).increment(1);
             });
@@ -158,7 +159,7 @@ mod on {
 
         /// Rare enough to have its handle looked up each time.
         pub(crate) fn excess(&self, domain: &str, limit: ConnectionLimit) {
-            self.with(Some(domain), |handles| {
+            self.with(domain, |handles| {
                 let domain = handles.domain.to_string();
                 metrics::counter!(EXCESS, "domain" => domain, "limit" => limit.name()).increment(1);
             });
@@ -171,7 +172,7 @@ mod on {
 
         /// Anybody can cause many, but a connection costs more than the handle.
         pub(crate) fn failed(&self, domain: &str, fault: HandshakeFault) {
-            self.with(Some(domain), |handles| {
+            self.with(domain, |handles| {
                 let domain = handles.domain.to_string();
                 metrics::counter!(FAILED, "domain" => domain, "fault" => fault.name()).increment(1);
             });
@@ -291,13 +292,13 @@ mod off {
 
         pub(crate) const fn know(&self, _: &Arc<str>) {}
 
-        pub(crate) fn decided(
+        pub(crate) const fn decided(
             &self,
-            _: Option<&str>,
+            _: &str,
             _: ZapMechanism,
-            _: StatusCode,
-            _: Reason,
-            _: impl FnOnce() -> Duration,
+            _: (StatusCode, Reason),
+            _: Duration,
+            _: u64,
         ) {
         }
 

@@ -15,7 +15,7 @@ use crate::security::keys::{KeyProblem, decode_z85, not_zero};
 use crate::security::zpl::{Document, Writer};
 
 /// The metadata that a signature consists of.
-const SIGNATURE: &str = "signature";
+pub(crate) const SIGNATURE: &str = "signature";
 const SIGNER: &str = "signer";
 const SERIAL: &str = "signature-serial";
 

@@ -1,9 +1,8 @@
 //! Where events are made: counted, measured, and handed to whoever reads them.
 
-use std::cell::LazyCell;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Instant, SystemTime};
 
 use super::{AuditEvent, AuditEvents, Decision, Reason, Timed};
 use crate::fanout::{Fanout, Tap};
@@ -16,10 +15,7 @@ use crate::security::lockout::LockedOut;
 use crate::security::meter::Meter;
 use crate::security::peers::PeerIdentity;
 use crate::security::traces::Traces;
-use crate::security::zap::{StatusCode, ZapProblem, ZapRequest};
-
-/// How often the system's clock is looked at for the times of decisions, at most: in between, what went by is added.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+use crate::security::zap::{StatusCode, ZapMechanism, ZapProblem, ZapRequest};
 
 /// Where the authenticator's thread puts its events, and what counts them.
 pub(crate) struct Audit {
@@ -31,30 +27,58 @@ pub(crate) struct Audit {
     pub(in crate::security) meter: Meter,
     /// The files that the events are written to.
     files: Mutex<Vec<Weak<Progress>>>,
-    last: Mutex<Last>,
 }
 
-/// What the last decision had, and most often the next one has too.
-struct Last {
-    /// The clock was looked at, and showed this.
-    looked: Instant,
-    shown: SystemTime,
-    /// A name for each event would be freed by another thread than made it, and that is what an event would cost most.
+/// Decisions that are not reported yet. Those on requests that were read together are reported together: so the clock is looked at once,
+/// each reader's queue locked once, and what they have in common counted once.
+pub(crate) struct Decided {
+    /// That of the last one. A name for each event would be freed by another thread than made it, and that is what an event would cost most.
     domain: Arc<str>,
+    /// When the first of these was made.
+    time: Option<SystemTime>,
+    alike: Vec<Alike>,
+    events: Vec<Timed>,
 }
 
-impl Last {
-    /// The time and the name for an event of `now`.
-    fn next(&mut self, now: Instant, domain: &str) -> (SystemTime, Arc<str>) {
-        let mut passed = now.saturating_duration_since(self.looked);
-        if passed >= LOOK_AGAIN {
-            (self.looked, self.shown) = (now, SystemTime::now());
-            passed = Duration::ZERO;
+/// Decisions that differ only in whom they are about.
+struct Alike {
+    domain: Arc<str>,
+    mechanism: ZapMechanism,
+    status: StatusCode,
+    reason: Reason,
+    /// When their requests were read.
+    read: Instant,
+    count: u64,
+}
+
+impl Decided {
+    pub(crate) fn new() -> Self {
+        Self {
+            domain: "".into(),
+            time: None,
+            alike: Vec::new(),
+            events: Vec::new(),
         }
+    }
+
+    fn domain(&mut self, domain: &str) -> Arc<str> {
         if *self.domain != *domain {
             self.domain = domain.into();
         }
-        (self.shown + passed, self.domain.clone())
+        self.domain.clone()
+    }
+
+    fn count(&mut self, one: Alike) {
+        match self.alike.last_mut() {
+            Some(last)
+                if (last.mechanism, last.status, last.reason, last.read)
+                    == (one.mechanism, one.status, one.reason, one.read)
+                    && Arc::ptr_eq(&last.domain, &one.domain) =>
+            {
+                last.count += 1;
+            }
+            _ => self.alike.push(one),
+        }
     }
 }
 
@@ -67,16 +91,7 @@ impl Audit {
             counts: Counts::new(),
             meter: Meter::new(),
             files: Mutex::default(),
-            last: Mutex::new(Last {
-                looked: Instant::now(),
-                shown: SystemTime::now(),
-                domain: "".into(),
-            }),
         }
-    }
-
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn subscribe(&self) -> AuditEvents {
@@ -97,11 +112,8 @@ impl Audit {
     }
 
     pub(crate) fn emit(&self, event: impl FnOnce() -> AuditEvent) {
+        let event = || (SystemTime::now(), event());
         let trace = self.traces.wants_any();
-        self.report(trace, || (SystemTime::now(), event()));
-    }
-
-    fn report(&self, trace: bool, event: impl FnOnce() -> Timed) {
         let dropped = if trace || self.handshakes.is_read() {
             let event = event();
             let traced = if trace { self.traces.emit(&event) } else { 0 };
@@ -134,33 +146,72 @@ impl Audit {
         self.traces.close();
     }
 
-    /// Reports the answer to a request that was read at `read`.
-    pub(crate) fn decision(
+    /// Adds the answer to a request that was read at `read` to those to be reported.
+    pub(crate) fn decided(
         &self,
+        decided: &mut Decided,
         request: &ZapRequest<'_>,
         read: Instant,
         status: StatusCode,
         reason: Reason,
     ) {
         let mechanism = request.credential.mechanism();
-        self.counts.decided(status, reason);
-        // Looked at where it is needed, and then once.
-        let now = LazyCell::new(Instant::now);
-        self.meter
-            .decided(request.domain, mechanism, status, reason, || *now - read);
-        self.report(self.traces.wants(status), || {
-            let (time, domain) = self.last().next(*now, request.domain.unwrap_or("?"));
+        let domain = decided.domain(request.domain.unwrap_or("?"));
+        if self.traces.wants(status) || self.handshakes.is_read() || self.events.is_read() {
+            let time = *decided.time.get_or_insert_with(SystemTime::now);
             let decision = Decision {
                 time,
-                domain,
+                domain: domain.clone(),
                 mechanism,
                 identity: PeerIdentity::of(&request.credential),
                 address: request.address.clone(),
                 status,
                 reason,
             };
-            (time, AuditEvent::Decision(decision))
+            decided.events.push((time, AuditEvent::Decision(decision)));
+        }
+        decided.count(Alike {
+            domain,
+            mechanism,
+            status,
+            reason,
+            read,
+            count: 1,
         });
+    }
+
+    /// Reports the answers that are given now.
+    pub(crate) fn report(&self, decided: &mut Decided) {
+        decided.time = None;
+        if !decided.alike.is_empty() {
+            let now = Instant::now();
+            for alike in decided.alike.drain(..) {
+                let took = now - alike.read;
+                self.counts.decided(alike.status, alike.reason, alike.count);
+                self.meter.decided(
+                    &alike.domain,
+                    alike.mechanism,
+                    (alike.status, alike.reason),
+                    took,
+                    alike.count,
+                );
+            }
+        }
+        if decided.events.is_empty() {
+            return;
+        }
+        let mut dropped = 0;
+        for event in &decided.events {
+            if let (_, AuditEvent::Decision(decision)) = event {
+                if self.traces.wants(decision.status) {
+                    dropped += self.traces.emit(event);
+                }
+            }
+        }
+        if self.handshakes.is_read() {
+            dropped += self.handshakes.emit_all(&mut decided.events.clone());
+        }
+        self.dropped(dropped + self.events.emit_all(&mut decided.events));
     }
 
     /// Reports a message that is no ZAP request.

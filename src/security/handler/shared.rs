@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use super::Settings;
 use super::policies::Policies;
 use crate::error::Result;
-use crate::security::audit::{Audit, Reason};
+use crate::security::audit::{Audit, Decided, Reason};
 use crate::security::clock::{Clock, Reading};
 use crate::security::explain::{Explanation, Trace};
 use crate::security::health::{Health, Pulse, StoreHealth};
@@ -353,12 +353,13 @@ impl Shared {
         }
     }
 
-    /// Records what a request is told, and reports it.
+    /// Records what a request is told, and has it reported with the others that are `decided`.
     pub(super) fn settle(
         &self,
         request: &ZapRequest<'_>,
         read: Instant,
         outcome: Outcome,
+        decided: &mut Decided,
     ) -> ZapReply {
         let Outcome {
             mut reply,
@@ -368,10 +369,13 @@ impl Shared {
         if reply.status == StatusCode::Success {
             reply.admission = self.peers.admit(request, proof);
         }
-        self.audit.decision(request, read, reply.status, reason);
+        self.audit
+            .decided(decided, request, read, reply.status, reason);
         if let Some(lockouts) = &self.lockouts {
             if lockouts::is_failure(reason) || reason == Reason::LockedOut {
                 for locked_out in lockouts.news(request) {
+                    // First what led to it.
+                    self.audit.report(decided);
                     self.audit.locked_out(locked_out);
                 }
             }

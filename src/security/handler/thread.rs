@@ -13,7 +13,7 @@ use super::shared::{Note, Shared};
 use super::{ENDPOINT, Settings};
 use crate::error::{Error, Result};
 use crate::ffi::os;
-use crate::security::audit::{AuditEvent, Reason};
+use crate::security::audit::{AuditEvent, Decided, Reason};
 use crate::security::clock::{Moment, NextEnd, Reading};
 use crate::security::generation::FETCH;
 use crate::security::limits::{Block, Limits};
@@ -38,8 +38,9 @@ pub(super) struct Zap {
     ahead: usize,
     /// What the clock showed to the requests that were read with this one.
     moment: Option<Moment>,
-    /// Answers that are not sent yet.
+    /// Answers that are not sent yet, and what is to be reported of them.
     replies: Vec<(Frames, ZapReply)>,
+    decided: Decided,
     /// Lists for the frames of the next requests, so that they need not grow again.
     spare: Vec<FrameList>,
     /// Whether those who are in are to be judged anew.
@@ -77,6 +78,7 @@ impl Zap {
             ahead: 1,
             moment: None,
             replies: Vec::with_capacity(FETCH),
+            decided: Decided::new(),
             spare: Vec::new(),
             anew: false,
             next_end: NextEnd::none(),
@@ -89,6 +91,7 @@ impl Zap {
         let ended = catch_unwind(AssertUnwindSafe(|| self.serve()));
         let died = !matches!(ended, Ok(Ok(()) | Err(Error::Terminated)));
         self.shared.pulse.end(died);
+        self.shared.audit.report(&mut self.decided);
         self.shared.audit.pending(0);
         self.shared.audit.meter.ended(died);
         if died {
@@ -311,7 +314,8 @@ impl Zap {
                 if let Some(lockouts) = &self.shared.lockouts {
                     lockouts.note(&request, outcome.reason);
                 }
-                let reply = self.shared.settle(&request, frames.read, outcome);
+                let decided = &mut self.decided;
+                let reply = self.shared.settle(&request, frames.read, outcome, decided);
                 self.reply(frames, reply)
             }
             Judgement::Ask(question) => {
@@ -381,7 +385,10 @@ impl Zap {
     /// Answers a request that waited.
     fn answer(&mut self, frames: Frames, outcome: Outcome) -> Result<()> {
         let reply = match frames.request() {
-            Ok(request) => self.shared.settle(&request, frames.read, outcome),
+            Ok(request) => {
+                let decided = &mut self.decided;
+                self.shared.settle(&request, frames.read, outcome, decided)
+            }
             Err(_) => ZapReply::refusal(StatusCode::AuthenticationFailure),
         };
         self.reply(frames, reply)
@@ -398,6 +405,7 @@ impl Zap {
 
     /// Sends the answers that there are. All in a row: who waits for several is woken once, by the first, and finds the others.
     fn send_replies(&mut self) -> Result<()> {
+        self.shared.audit.report(&mut self.decided);
         let mut replies = std::mem::take(&mut self.replies);
         let result = replies
             .drain(..)

@@ -36,7 +36,7 @@ impl Properties {
     pub(super) fn encoded(&self) -> &[u8] {
         match self {
             Properties::Own(metadata) => metadata.as_bytes(),
-            Properties::Of(certificate) => certificate.encoded(),
+            Properties::Of(certificate) => certificate.sent(),
         }
     }
 }
