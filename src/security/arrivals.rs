@@ -27,7 +27,7 @@ pub(super) struct Admission {
     pub(super) identity: PeerIdentity,
     pub(super) address: PeerAddress,
     /// By what a user was admitted.
-    pub(super) proof: Option<Proof>,
+    pub(super) proof: Option<Box<Proof>>,
     pub(super) time: Instant,
     pub(super) revoked: AtomicBool,
     /// A message has shown of which connection it is: it is none of the others'.

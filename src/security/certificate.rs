@@ -39,8 +39,12 @@ pub struct Certificate {
     key: PublicKey,
     /// Metadata as they are sent: one allocation for each of a million certificates, none for one without, and nothing to encode
     /// for a decision.
-    metadata: Option<ThinArc<Traits, u8>>,
+    metadata: Option<Kept>,
 }
+
+/// A certificate's metadata, encoded, with what is known of them. Copies share them.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Kept(ThinArc<Traits, u8>);
 
 /// What is known of a certificate's metadata.
 #[derive(PartialEq, Eq)]
@@ -117,12 +121,35 @@ impl Draft {
                 sent: u32::try_from(sent).ok().filter(|_| self.sendable),
                 life: self.tells_its_life.then(life),
             };
-            ThinArc::from_header_and_slice(traits, self.metadata.as_bytes())
+            Kept(ThinArc::from_header_and_slice(
+                traits,
+                self.metadata.as_bytes(),
+            ))
         };
         Certificate {
             key: self.key,
             metadata: (!self.metadata.as_bytes().is_empty()).then(metadata),
         }
+    }
+}
+
+impl Kept {
+    fn traits(&self) -> &Traits {
+        &self.0.header.header
+    }
+
+    /// Those that a reply carries, encoded, where they are sent as they are.
+    pub(super) fn sent(&self) -> &[u8] {
+        let sent = self.traits().sent.unwrap_or(0);
+        self.0.slice.get(..sent as usize).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(zap::properties(&self.0.slice))
+            .finish()
     }
 }
 
@@ -138,8 +165,10 @@ impl Certificate {
     /// What a reply carries: all metadata, but for names that libzmq keeps for itself, what exceeds a reply, and the signature: nobody can
     /// verify it but who has the certificate.
     pub(crate) fn properties(&self) -> Properties {
-        if self.traits().is_none_or(|traits| traits.sent.is_some()) {
-            return Properties::Of(self.clone());
+        match &self.metadata {
+            None => return Properties::Own(Metadata::new()),
+            Some(kept) if kept.traits().sent.is_some() => return Properties::Of(kept.clone()),
+            Some(_) => {}
         }
         let mut sent = Metadata::new();
         for (name, value) in self.metadata().filter(|(name, _)| *name != SIGNATURE) {
@@ -148,19 +177,16 @@ impl Certificate {
         Properties::Own(sent)
     }
 
-    /// Those of its metadata that a reply carries, encoded, where they are sent as they are.
-    pub(super) fn sent(&self) -> &[u8] {
-        let sent = self.traits().and_then(|traits| traits.sent).unwrap_or(0);
-        self.encoded().get(..sent as usize).unwrap_or_default()
-    }
-
     /// All metadata, encoded.
-    pub(super) fn encoded(&self) -> &[u8] {
-        self.metadata.as_ref().map_or(&[], |it| &it.slice)
+    fn encoded(&self) -> &[u8] {
+        self.metadata.as_ref().map_or(&[], |kept| &kept.0.slice)
     }
 
-    fn traits(&self) -> Option<&Traits> {
-        self.metadata.as_ref().map(|it| &it.header.header)
+    /// Touches what a decision on this key needs.
+    pub(super) fn fetch(&self) -> Option<(bool, u8)> {
+        let kept = self.metadata.as_ref()?;
+        let last = kept.sent().last().copied().unwrap_or_default();
+        Some((self.validity().is_disabled(), last))
     }
 
     /// Sets one metadata value, in the place of an earlier one of that name.
@@ -235,7 +261,8 @@ impl Certificate {
 
     /// From when to when the certificate admits its owner.
     pub fn validity(&self) -> Validity {
-        let life = self.traits().and_then(|traits| traits.life.as_deref());
+        let kept = self.metadata.as_ref();
+        let life = kept.and_then(|kept| kept.traits().life.as_deref());
         life.copied().unwrap_or_default()
     }
 

@@ -11,13 +11,13 @@ use super::candidates::ConnectedPeer;
 use super::lockout::{LockedOut, LockoutSubject};
 use super::peers::PeerIdentity;
 use line::{Line, Micros};
-pub(super) use line::{Seconds, Stamp};
+pub(super) use line::{Recent, Seconds};
 
 /// Appends the line of an event.
-pub(super) fn event_line((time, event): &Timed, stamp: &mut Stamp, text: &mut String) {
-    let mut line = Line::begin(text, stamp, *time, event.name());
+pub(super) fn event_line((time, event): &Timed, recent: &mut Recent, text: &mut String) {
+    let mut line = Line::begin(text, recent, *time, event.name());
     match event {
-        AuditEvent::Decision(decision) => decision_fields(decision, &mut line),
+        AuditEvent::Decision(decision) => decision_fields(decision, recent, &mut line),
         AuditEvent::Malformed(problem) => line.string("problem", problem),
         AuditEvent::Closed(peer) => peer_fields(peer, &mut line),
         AuditEvent::ClockJumped { expected, found } => {
@@ -62,14 +62,14 @@ pub(super) fn event_line((time, event): &Timed, stamp: &mut Stamp, text: &mut St
 }
 
 /// Appends the line that stands for `lost` events which were not written.
-pub(super) fn lost_line(time: SystemTime, lost: u64, stamp: &mut Stamp, text: &mut String) {
-    let mut line = Line::begin(text, stamp, time, "lost");
+pub(super) fn lost_line(time: SystemTime, lost: u64, recent: &mut Recent, text: &mut String) {
+    let mut line = Line::begin(text, recent, time, "lost");
     line.raw("lost", lost);
     line.end();
 }
 
 /// By far the most lines: what needs no escapes is not searched for any, and what is text already is not displayed.
-fn decision_fields(decision: &Decision, line: &mut Line<'_>) {
+fn decision_fields(decision: &Decision, recent: &mut Recent, line: &mut Line<'_>) {
     line.word("verdict", decision.verdict());
     line.raw("status", decision.status);
     line.word("reason", decision.reason.name());
@@ -84,7 +84,7 @@ fn decision_fields(decision: &Decision, line: &mut Line<'_>) {
     }
     if let PeerIdentity::Key(key) = &decision.identity {
         line.ascii("identity", &key.to_z85());
-        line.ascii("fingerprint", &key.fingerprint().to_ascii());
+        line.ascii("fingerprint", &recent.fingerprint(key).to_ascii());
     } else {
         line.optional("identity", decision.identity.name());
         line.raw("fingerprint", "null");
@@ -149,7 +149,7 @@ mod tests {
 
     fn read(event: &Timed) -> Value {
         let mut text = String::from("before");
-        event_line(event, &mut Stamp::default(), &mut text);
+        event_line(event, &mut Recent::new(), &mut text);
         let line = text.strip_prefix("before").unwrap();
         assert_eq!(line.find('\n'), Some(line.len() - 1), "{line}");
         serde_json::from_str(line).unwrap()
@@ -300,7 +300,7 @@ mod tests {
             );
         }
         let mut text = String::new();
-        lost_line(at, 7, &mut Stamp::default(), &mut text);
+        lost_line(at, 7, &mut Recent::new(), &mut text);
         assert_eq!(
             text,
             "{\"time\":\"1970-01-01T00:00:01.000000Z\",\"event\":\"lost\",\"lost\":7}\n"
@@ -314,7 +314,7 @@ mod tests {
             &decision(Some(
                 "Zoë 'x' \u{1b}[31m\u{202e}\u{2028}\u{7f}\u{e000}\u{1d173}".into(),
             )),
-            &mut Stamp::default(),
+            &mut Recent::new(),
             &mut text,
         );
         let shown = r#""identity":"Zoë 'x' \u001b[31m\u202e\u2028\u007f\ue000\ud834\udd73""#;

@@ -15,7 +15,7 @@ use open::{Open, identity, size};
 use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
 use super::file;
-use super::json::{Seconds, Stamp, event_line, lost_line};
+use super::json::{Recent, Seconds, event_line, lost_line};
 use crate::error::{Error, Result};
 use crate::fanout::{Counted, Tap, Waker};
 use crate::ffi::os;
@@ -135,7 +135,7 @@ impl JsonLines {
         let waker = events.waker();
         let writer = Writer {
             progress: progress.clone(),
-            text: Text::default(),
+            text: Text::new(),
             open: Some(ready.open),
             noted: 0,
             taken: Counted::new(),
@@ -308,7 +308,7 @@ impl Writer {
             if let Some((missed, event)) = self.taken.pop_front() {
                 self.note_missed(missed, event.0);
                 self.text
-                    .push(|stamp, buffer| event_line(&event, stamp, buffer));
+                    .push(|recent, buffer| event_line(&event, recent, buffer));
                 continue;
             }
             match self.events.take(patience, &mut self.taken) {
@@ -334,7 +334,7 @@ impl Writer {
         if let Some(lost @ 1..) = missed.checked_sub(self.noted) {
             self.noted = missed;
             self.text
-                .push(|stamp, buffer| lost_line(time, lost, stamp, buffer));
+                .push(|recent, buffer| lost_line(time, lost, recent, buffer));
         }
     }
 
@@ -383,10 +383,9 @@ enum Gathered {
 }
 
 /// Lines on their way to the file.
-#[derive(Default)]
 struct Text {
     buffer: String,
-    stamp: Stamp,
+    recent: Recent,
     lines: u64,
     /// Bytes of it that are written.
     written: usize,
@@ -395,8 +394,18 @@ struct Text {
 }
 
 impl Text {
-    fn push(&mut self, line: impl FnOnce(&mut Stamp, &mut String)) {
-        line(&mut self.stamp, &mut self.buffer);
+    fn new() -> Self {
+        Self {
+            buffer: String::new(),
+            recent: Recent::new(),
+            lines: 0,
+            written: 0,
+            cut: None,
+        }
+    }
+
+    fn push(&mut self, line: impl FnOnce(&mut Recent, &mut String)) {
+        line(&mut self.recent, &mut self.buffer);
         self.lines += 1;
     }
 

@@ -182,10 +182,7 @@ impl Lockouts {
             attempt: self.attempt(request),
             locked_out: policy.lock_out(&mut ()),
         };
-        Judgement::Ask(Question::Guarded {
-            guard,
-            question: Box::new(question),
-        })
+        Judgement::Ask(Box::new(Question::Guarded { guard, question }))
     }
 
     /// Whether a request is to be refused unseen.

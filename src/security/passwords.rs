@@ -228,7 +228,7 @@ impl PasswordFile {
     }
 
     /// As `check`; what there is to say of it later.
-    pub(crate) fn prove(&self, name: &[u8], password: &[u8]) -> Option<Proof> {
+    pub(crate) fn prove(&self, name: &[u8], password: &[u8]) -> Option<Box<Proof>> {
         self.notice_changes();
         // A hash could be that of a password which no line can hold.
         if Password::parse(password).is_err() {
@@ -251,7 +251,7 @@ impl PasswordFile {
         let good = (plain.is_some() & same) | (hash.is_some() & hashed);
         known
             .filter(|_| good)
-            .map(|secret| Proof::of(name, &secret))
+            .map(|secret| Box::new(Proof::of(name, &secret)))
     }
 
     /// Whether what was proven still is the user's secret, as far as memory tells.

@@ -129,7 +129,7 @@ impl Peers {
 
     /// Records an admission; its number, which every message of the connection is to repeat. `None` where no socket of the domain is
     /// watched.
-    pub(super) fn admit(&self, request: &ZapRequest<'_>, proof: Option<Proof>) -> Option<u64> {
+    pub(super) fn admit(&self, request: &ZapRequest<'_>, proof: Option<Box<Proof>>) -> Option<u64> {
         if !self.watching.load(Ordering::Acquire) {
             return None;
         }

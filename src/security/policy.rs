@@ -208,12 +208,12 @@ impl Policy {
             (Credential::Plain { name, password }, Some(passwords), ..) => {
                 let refused = self.refused(Rule::Credential, Reason::WrongPassword);
                 if !passwords.is_quick() {
-                    return Judgement::Ask(Question::Password {
+                    return Judgement::Ask(Box::new(Question::Password {
                         passwords: passwords.clone(),
                         name: name.to_vec(),
                         password: Zeroizing::new(password.to_vec()),
                         refused,
-                    });
+                    }));
                 }
                 let outcome = check_password(passwords, name.to_vec(), password, refused);
                 let passed = outcome.reason == Reason::Admitted;

@@ -81,7 +81,7 @@ pub(crate) struct Outcome {
     pub(crate) reply: ZapReply,
     pub(crate) reason: Reason,
     /// By what a user was admitted.
-    pub(crate) proof: Option<Proof>,
+    pub(crate) proof: Option<Box<Proof>>,
 }
 
 impl Outcome {

@@ -200,7 +200,7 @@ impl Shared {
     pub(super) fn put_out(&self) -> Option<SystemTime> {
         let mut reading = Reading::of_those_inside(&self.clock);
         self.peers.revoke(|admission| {
-            let proof = admission.proof.as_ref();
+            let proof = admission.proof.as_deref();
             self.would_refuse(&admission.request(), proof, &mut reading)
         });
         reading.next_end()
@@ -383,7 +383,7 @@ impl Shared {
         reply
     }
 
-    fn ask_here(&self, question: Question) -> Outcome {
+    fn ask_here(&self, question: Box<Question>) -> Outcome {
         let (sink, answer) = mpsc::sync_channel(1);
         let sink = move |outcome| drop(sink.try_send(outcome));
         // A panic has answered already, by dropping its reply.

@@ -230,7 +230,7 @@ impl Zap {
                         let mut reading = Reading::new(&self.shared.clock);
                         let stands = outcome.reply.status != StatusCode::Success
                             || frames.request().is_ok_and(|request| {
-                                let proof = outcome.proof.as_ref();
+                                let proof = outcome.proof.as_deref();
                                 !self.shared.would_refuse(&request, proof, &mut reading)
                             });
                         if stands {
@@ -359,7 +359,7 @@ impl Zap {
         Ok(())
     }
 
-    fn ask(&mut self, frames: Frames, from: Option<Block>, question: Question) -> Result<()> {
+    fn ask(&mut self, frames: Frames, from: Option<Block>, question: Box<Question>) -> Result<()> {
         let id = match self.pending.park(frames, from) {
             Ok(id) => id,
             Err(frames) => return self.answer(frames, Outcome::fault(Reason::Overloaded)),

@@ -4,6 +4,8 @@ use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::security::fingerprint::Fingerprint;
+use crate::security::keys::PublicKey;
 use crate::security::validity::LAST;
 
 /// An object on a line of its own.
@@ -16,12 +18,12 @@ pub(super) struct Line<'a> {
 impl<'a> Line<'a> {
     pub(super) fn begin(
         text: &'a mut String,
-        stamp: &mut Stamp,
+        recent: &mut Recent,
         time: SystemTime,
         event: &str,
     ) -> Self {
         text.push_str("{\"time\":\"");
-        stamp.write(time, text);
+        recent.stamp(time, text);
         text.push('"');
         let mut line = Self { text, any: true };
         line.word("event", event);
@@ -153,17 +155,43 @@ fn is_plain(byte: u8) -> bool {
     (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
 }
 
-/// The second of the last time that was written: that of the next one is most often the same.
-#[derive(Default)]
-pub(in crate::security) struct Stamp {
+/// Keys whose fingerprints are remembered.
+const KEYS: usize = 1024;
+
+/// What lines before had, and the next ones most often have too.
+pub(in crate::security) struct Recent {
     second: Option<u64>,
     /// Up to the second, without the `Z`.
     text: String,
+    /// Each in the place that its key says. A hash costs as much as the rest of a line.
+    fingerprints: Vec<(PublicKey, Fingerprint)>,
 }
 
-impl Stamp {
+impl Recent {
+    pub(in crate::security) fn new() -> Self {
+        let key = PublicKey::from_bytes([0; 32]);
+        Self {
+            second: None,
+            text: String::new(),
+            fingerprints: vec![(key, key.fingerprint()); KEYS],
+        }
+    }
+
+    pub(super) fn fingerprint(&mut self, key: &PublicKey) -> Fingerprint {
+        let [first, second, ..] = *key.as_bytes();
+        let place = usize::from(u16::from_ne_bytes([first, second])) % KEYS;
+        match self.fingerprints.get_mut(place) {
+            Some((known, fingerprint)) if known == key => *fingerprint,
+            Some(other) => {
+                *other = (*key, key.fingerprint());
+                other.1
+            }
+            None => key.fingerprint(),
+        }
+    }
+
     /// Appends a time as [`Micros`] displays it.
-    pub(super) fn write(&mut self, time: SystemTime, text: &mut String) {
+    pub(super) fn stamp(&mut self, time: SystemTime, text: &mut String) {
         let since = nearest(time).duration_since(UNIX_EPOCH).unwrap_or_default();
         let second = Some(since.as_secs());
         if self.second != second {
@@ -215,19 +243,32 @@ mod tests {
         assert_eq!(Micros(late).to_string(), "9999-12-31T23:59:59.000000Z");
     }
 
+    #[test]
+    fn fingerprint_is_that_of_the_key_also_where_another_had_its_place() {
+        let mut recent = Recent::new();
+        let key = |first, last| {
+            let mut bytes = [0; 32];
+            (bytes[0], bytes[31]) = (first, last);
+            PublicKey::from_bytes(bytes)
+        };
+        for key in [key(0, 0), key(7, 1), key(7, 1), key(7, 2), key(7, 1)] {
+            assert_eq!(recent.fingerprint(&key), key.fingerprint());
+        }
+    }
+
     proptest! {
         #[test]
         fn stamps_and_addresses_are_as_they_display(
             times in proptest::collection::vec((0..LAST, 0_u32..1_000_000_000), 1..4),
             octets in any::<[u8; 4]>(),
         ) {
-            let mut stamp = Stamp::default();
+            let mut recent = Recent::new();
             for (second, nanos) in times {
                 // Twice in the same second, and then perhaps in another.
                 for nanos in [0, nanos] {
                     let time = UNIX_EPOCH + Duration::new(second, nanos);
                     let mut text = String::new();
-                    stamp.write(time, &mut text);
+                    recent.stamp(time, &mut text);
                     prop_assert_eq!(text, Micros(time).to_string());
                 }
             }

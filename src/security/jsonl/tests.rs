@@ -227,7 +227,7 @@ fn a_line_that_cannot_be_completed_is_written_anew_on_a_line_of_its_own() {
             buffer: "{1}\n{2.é}\n".into(),
             written: 6,
             cut: same.then(|| (identity(&meta), size(&meta))),
-            ..Text::default()
+            ..Text::new()
         };
         text.write(&mut None, &path).unwrap();
         assert_eq!(read(&path), expected);

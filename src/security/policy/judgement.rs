@@ -19,7 +19,7 @@ pub(crate) enum Judgement {
         refused: Outcome,
     },
     /// Something decides that may take its time.
-    Ask(Question),
+    Ask(Box<Question>),
 }
 
 /// A decision that may take its time.
@@ -51,13 +51,13 @@ impl Question {
         peer: P,
         user_id: UserId,
         refused: Outcome,
-    ) -> Self {
+    ) -> Box<Self> {
         let callback = callback.clone();
-        Self::Callback {
+        Box::new(Self::Callback {
             ask: Box::new(move |reply| callback(peer, reply)),
             user_id,
             refused,
-        }
+        })
     }
 
     /// Asks. May block, and may panic. `sink` gets the answer in any case, once, now or later.

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::ZapProblem;
-use crate::security::certificate::Certificate;
+use crate::security::certificate::Kept;
 
 /// Most metadata that a reply carries, in bytes as encoded.
 const METADATA_LIMIT: usize = 64 * 1024;
@@ -29,14 +29,14 @@ const RESERVED: [&str; 7] = [
 #[derive(Debug)]
 pub(crate) enum Properties {
     Own(Metadata),
-    Of(Certificate),
+    Of(Kept),
 }
 
 impl Properties {
     pub(super) fn encoded(&self) -> &[u8] {
         match self {
             Properties::Own(metadata) => metadata.as_bytes(),
-            Properties::Of(certificate) => certificate.sent(),
+            Properties::Of(kept) => kept.sent(),
         }
     }
 }
