@@ -24,8 +24,12 @@ struct Buckets([AtomicU64; 24]);
 
 impl HistogramFn for Buckets {
     fn record(&self, seconds: f64) {
+        self.record_many(seconds, 1);
+    }
+
+    fn record_many(&self, seconds: f64, count: usize) {
         let doubled = (seconds * 1e6).max(1.0).log2() as usize;
-        self.0[doubled.min(23)].fetch_add(1, Ordering::Relaxed);
+        self.0[doubled.min(23)].fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 

@@ -2,10 +2,8 @@
 
 mod line;
 
-use std::net::IpAddr;
 use std::time::SystemTime;
 
-use super::address::PeerAddress;
 use super::audit::{AuditEvent, Decision, Timed};
 use super::candidates::ConnectedPeer;
 use super::lockout::{LockedOut, LockoutSubject};
@@ -70,18 +68,7 @@ pub(super) fn lost_line(time: SystemTime, lost: u64, recent: &mut Recent, text: 
 
 /// By far the most lines: what needs no escapes is not searched for any, and what is text already is not displayed.
 fn decision_fields(decision: &Decision, recent: &mut Recent, line: &mut Line<'_>) {
-    line.word("verdict", decision.verdict());
-    line.raw("status", decision.status);
-    line.word("reason", decision.reason.name());
-    line.text("domain", &decision.domain);
-    line.word("mechanism", decision.mechanism.name());
-    match decision.address {
-        PeerAddress::Ip {
-            address: IpAddr::V4(address),
-            zone: None,
-        } => line.octets("address", address),
-        _ => line.string("address", &decision.address),
-    }
+    line.append(recent.common(decision, common_fields));
     if let PeerIdentity::Key(key) = &decision.identity {
         line.ascii("identity", &key.to_z85());
         line.ascii("fingerprint", &recent.fingerprint(key).to_ascii());
@@ -89,6 +76,16 @@ fn decision_fields(decision: &Decision, recent: &mut Recent, line: &mut Line<'_>
         line.optional("identity", decision.identity.name());
         line.raw("fingerprint", "null");
     }
+}
+
+/// Those in which decisions are most often alike.
+fn common_fields(decision: &Decision, line: &mut Line<'_>) {
+    line.word("verdict", decision.verdict());
+    line.raw("status", decision.status);
+    line.word("reason", decision.reason.name());
+    line.text("domain", &decision.domain);
+    line.word("mechanism", decision.mechanism.name());
+    line.string("address", &decision.address);
 }
 
 fn lockout_fields(locked_out: &LockedOut, line: &mut Line<'_>) {
@@ -319,6 +316,33 @@ mod tests {
         );
         let shown = r#""identity":"Zoë 'x' \u001b[31m\u202e\u2028\u007f\ue000\ud834\udd73""#;
         assert!(text.contains(shown), "{text}");
+    }
+
+    #[test]
+    fn a_line_is_the_same_whatever_came_before() {
+        type Change = fn(&mut Decision);
+        let changes: [Change; 6] = [
+            |it| it.status = StatusCode::TemporaryError,
+            |it| it.reason = Reason::Late,
+            |it| it.domain = "other".into(),
+            |it| it.address = PeerAddress::parse("::1"),
+            |it| it.mechanism = ZapMechanism::Gssapi,
+            |it| it.identity = PeerIdentity::Principal("ada".into()),
+        ];
+        let mut recent = Recent::new();
+        for change in changes {
+            let (time, before) = decision(Some("ada".into()));
+            let AuditEvent::Decision(mut changed) = before.clone() else {
+                panic!();
+            };
+            change(&mut changed);
+            for event in [before, AuditEvent::Decision(changed)] {
+                let (event, mut line, mut fresh) = ((time, event), String::new(), String::new());
+                event_line(&event, &mut recent, &mut line);
+                event_line(&event, &mut Recent::new(), &mut fresh);
+                assert_eq!(line, fresh);
+            }
+        }
     }
 
     #[test]

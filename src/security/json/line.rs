@@ -1,9 +1,9 @@
 //! Lines of JSON as they are written. Source: RFC 8259.
 
 use std::fmt::{Display, Write};
-use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::security::audit::Decision;
 use crate::security::fingerprint::Fingerprint;
 use crate::security::keys::PublicKey;
 use crate::security::validity::LAST;
@@ -62,20 +62,9 @@ impl<'a> Line<'a> {
         self.word(name, std::str::from_utf8(word).unwrap_or_default());
     }
 
-    /// A field with the address as it displays.
-    pub(super) fn octets(&mut self, name: &str, address: Ipv4Addr) {
-        self.name(name);
-        let mut before = '"';
-        for octet in address.octets() {
-            self.text.push(before);
-            before = '.';
-            for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
-                if octet >= least {
-                    self.text.push(char::from(b'0' + octet / unit % 10));
-                }
-            }
-        }
-        self.text.push('"');
+    /// Fields that were written elsewhere.
+    pub(super) fn append(&mut self, fields: &str) {
+        self.text.push_str(fields);
     }
 
     /// A field with a text.
@@ -156,7 +145,7 @@ fn is_plain(byte: u8) -> bool {
 }
 
 /// Keys whose fingerprints are remembered.
-const KEYS: usize = 1024;
+const KEYS: usize = 4096;
 
 /// What lines before had, and the next ones most often have too.
 pub(in crate::security) struct Recent {
@@ -165,6 +154,9 @@ pub(in crate::security) struct Recent {
     text: String,
     /// Each in the place that its key says. A hash costs as much as the rest of a line.
     fingerprints: Vec<(PublicKey, Fingerprint)>,
+    /// The last decision, and those of its fields that it had in common with the one before.
+    last: Option<Decision>,
+    common: String,
 }
 
 impl Recent {
@@ -174,7 +166,30 @@ impl Recent {
             second: None,
             text: String::new(),
             fingerprints: vec![(key, key.fingerprint()); KEYS],
+            last: None,
+            common: String::new(),
         }
+    }
+
+    /// What `fields` writes of all about a decision but its time and its identity.
+    pub(super) fn common(
+        &mut self,
+        decision: &Decision,
+        fields: impl FnOnce(&Decision, &mut Line<'_>),
+    ) -> &str {
+        let alike = |last: &Decision| {
+            (last.status, last.reason, last.mechanism)
+                == (decision.status, decision.reason, decision.mechanism)
+                && last.address == decision.address
+                && last.domain == decision.domain
+        };
+        if !self.last.as_ref().is_some_and(alike) {
+            self.last = Some(decision.clone());
+            self.common.clear();
+            let text = &mut self.common;
+            fields(decision, &mut Line { text, any: true });
+        }
+        &self.common
     }
 
     pub(super) fn fingerprint(&mut self, key: &PublicKey) -> Fingerprint {
@@ -258,9 +273,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stamps_and_addresses_are_as_they_display(
+        fn stamps_are_as_they_display(
             times in proptest::collection::vec((0..LAST, 0_u32..1_000_000_000), 1..4),
-            octets in any::<[u8; 4]>(),
         ) {
             let mut recent = Recent::new();
             for (second, nanos) in times {
@@ -272,10 +286,6 @@ mod tests {
                     prop_assert_eq!(text, Micros(time).to_string());
                 }
             }
-            let mut text = String::new();
-            let mut line = Line { text: &mut text, any: false };
-            line.octets("a", octets.into());
-            prop_assert_eq!(text, format!("\"a\":\"{}\"", Ipv4Addr::from(octets)));
         }
     }
 }
