@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{SONAME, cmake, copy_examples, install, make, output};
+use common::{SONAME, cmake, copy_examples, install, make, output, symbols};
 
 /// An empty prefix with the library installed to it, and a copy of the examples in C.
 struct Installed {
@@ -98,4 +98,33 @@ fn installed_library_is_found_by_cmake() {
     let build = installed.folder.path().join("build");
     cmake(&installed.sources(), &build, &installed.prefix());
     installed.run_patterns(&build);
+}
+
+#[test]
+#[ignore = "needs man-db"]
+fn every_function_has_a_manual_page() {
+    let installed = Installed::new();
+    let pages = installed.prefix().join("share/man/man3");
+    for function in symbols(&installed.prefix().join("lib").join(SONAME)) {
+        let page = fs::read_to_string(pages.join(format!("{function}.3"))).unwrap();
+        let declared = page.split(".SH DESCRIPTION").next().unwrap();
+        assert!(declared.contains(&format!("{function}(")), "{page}");
+    }
+    let pages = fs::read_dir(&pages).unwrap();
+    let pages: Vec<PathBuf> = pages.map(|page| page.unwrap().path()).collect();
+    let mut printed = Command::new("groff");
+    printed.args(["-man", "-ww", "-Tutf8", "-z"]).args(&pages);
+    let printed = printed.output().unwrap();
+    let warnings = String::from_utf8_lossy(&printed.stderr);
+    assert!(
+        printed.status.success() && warnings.is_empty(),
+        "{warnings}"
+    );
+    // What whatis and apropos find a page by.
+    let known = output(Command::new("lexgrog").args(&pages));
+    assert_eq!(known.lines().count(), pages.len(), "{known}");
+    assert!(
+        known.contains("\"ironhouse_certificate_new - makes a certificate with a new key pair\""),
+        "{known}"
+    );
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{SONAME, library, output};
+use common::{SONAME, library, output, symbols};
 
 #[test]
 fn library_loads_no_libzmq_and_no_cpp_runtime() {
@@ -45,15 +45,8 @@ fn library_has_a_soname_of_its_version_and_stays_loaded() {
 
 #[test]
 fn library_gives_the_names_of_the_header_and_no_others() {
-    let symbols = output(
-        Command::new("nm")
-            .args(["-D", "--defined-only", "--format=posix"])
-            .arg(&library().shared),
-    );
-    let given: BTreeSet<&str> = symbols
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let given = symbols(&library().shared);
+    let given: BTreeSet<&str> = given.iter().map(String::as_str).collect();
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/ironhouse.h");
     let header = fs::read_to_string(header).unwrap();
     let declared: BTreeSet<&str> = header

@@ -1,11 +1,15 @@
-//! `cargo xtask install`: the C library, its headers, and what pkg-config and CMake find it by.
+//! `cargo xtask install`: the C library, its headers and manual pages, and what pkg-config and CMake find it by.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+
+use crate::header::Header;
+use crate::man;
 
 /// The version of the whole workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,6 +35,8 @@ struct Options {
     prefix: PathBuf,
     /// Put before the prefix, for packages.
     destination: PathBuf,
+    /// Where libraries are, below the prefix: Debian's are in a folder for each architecture.
+    libraries: PathBuf,
     debug: bool,
 }
 
@@ -49,7 +55,7 @@ pub fn install(arguments: &[&str]) -> Result<()> {
         true => options.prefix.clone(),
         false => options.destination.join(below),
     };
-    let (include, lib) = (prefix.join("include"), prefix.join("lib"));
+    let (include, lib) = (prefix.join("include"), prefix.join(&options.libraries));
     for header in HEADERS {
         put(
             &root.join("capi/include").join(header),
@@ -70,7 +76,7 @@ pub fn install(arguments: &[&str]) -> Result<()> {
     }
     let text = |from: &str, to: PathBuf| {
         let template = fs::read_to_string(root.join("capi").join(from)).context(from.to_owned())?;
-        write(&to, &fill(&template, &options.prefix))
+        write(&to, &fill(&template, &options))
     };
     text("ironhouse.pc.in", lib.join("pkgconfig/ironhouse.pc"))?;
     for name in ["ironhouse-config", "ironhouse-config-version"] {
@@ -78,6 +84,13 @@ pub fn install(arguments: &[&str]) -> Result<()> {
             &format!("cmake/{name}.cmake.in"),
             lib.join(format!("cmake/ironhouse/{name}.cmake")),
         )?;
+    }
+    let header = root.join("capi/include/ironhouse.h");
+    let header =
+        Header::parse(&fs::read_to_string(&header)?).context("capi/include/ironhouse.h")?;
+    for page in man::pages(&header, VERSION, &date()?) {
+        let name = format!("share/man/man3/{}.3", page.name);
+        write(&prefix.join(name), &page.text)?;
     }
     println!("ironhouse {VERSION} is in {}", prefix.display());
     Ok(())
@@ -87,6 +100,7 @@ impl Options {
     fn parse(arguments: &[&str]) -> Result<Self> {
         let mut options = Self {
             prefix: "/usr/local".into(),
+            libraries: "lib".into(),
             ..Self::default()
         };
         let mut arguments = arguments.iter();
@@ -98,6 +112,7 @@ impl Options {
             };
             match *argument {
                 "--prefix" => options.prefix = value()?.into(),
+                "--libdir" => options.libraries = value()?.into(),
                 "--destdir" => options.destination = value()?.into(),
                 "--debug" => options.debug = true,
                 other => bail!("install knows no {other}"),
@@ -106,8 +121,29 @@ impl Options {
         if !options.prefix.is_absolute() {
             bail!("--prefix {}: not absolute", options.prefix.display());
         }
+        let inside = |part| matches!(part, Component::Normal(_));
+        if !options.libraries.components().all(inside) {
+            bail!(
+                "--libdir {}: not below the prefix",
+                options.libraries.display()
+            );
+        }
         Ok(options)
     }
+}
+
+/// The day that the manual pages bear: that of the build, or the one that a package's builder gives, as year, month and day.
+fn date() -> Result<String> {
+    let time = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(seconds) => {
+            SystemTime::UNIX_EPOCH
+                + Duration::from_secs(seconds.parse().context("SOURCE_DATE_EPOCH")?)
+        }
+        Err(_) => SystemTime::now(),
+    };
+    let mut text = humantime::format_rfc3339_seconds(time).to_string();
+    text.truncate("2027-01-31".len());
+    Ok(text)
 }
 
 /// The number in the SONAME, as `capi/build.rs` gives it.
@@ -118,9 +154,12 @@ fn so_number() -> String {
     }
 }
 
-fn fill(template: &str, prefix: &Path) -> String {
+fn fill(template: &str, options: &Options) -> String {
+    let depth = options.libraries.components().count();
     template
-        .replace("@PREFIX@", &prefix.display().to_string())
+        .replace("@PREFIX@", &options.prefix.display().to_string())
+        .replace("@LIBDIR@", &options.libraries.display().to_string())
+        .replace("@UP@", &"/..".repeat(depth + 2))
         .replace("@FULL_VERSION@", VERSION)
         .replace("@VERSION@", VERSION)
         .replace("@SONUMBER@", &so_number())
@@ -197,6 +236,7 @@ mod tests {
         let options = options.unwrap();
         assert_eq!(options.prefix, Path::new("/opt/iron"));
         assert_eq!(options.destination, Path::new("/tmp/package"));
+        assert_eq!(options.libraries, Path::new("lib"));
         assert!(!options.debug);
     }
 
@@ -206,6 +246,8 @@ mod tests {
             &["--prefix"][..],
             &["--prefix", "here"],
             &["--prefx", "/opt"],
+            &["--libdir", "/lib"],
+            &["--libdir", "../lib"],
         ] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }

@@ -1,7 +1,9 @@
 //! Chores of this repository that are not part of a build: `cargo xtask COMMAND`.
 
 mod bindings;
+mod header;
 mod install;
+mod man;
 
 use std::process::ExitCode;
 
@@ -10,8 +12,8 @@ usage: cargo xtask COMMAND
 
 commands:
   bindings   make zmq-sys-wrap/src/bindings/ from the installed headers (needs libclang)
-  install [--prefix /usr/local] [--destdir FOLDER] [--debug]
-             build the C library and install it with its headers, for pkg-config and CMake
+  install [--prefix /usr/local] [--libdir lib] [--destdir FOLDER] [--debug]
+             build the C library and install it with its headers and manual pages, for pkg-config and CMake
 ";
 
 fn main() -> ExitCode {

@@ -73,6 +73,17 @@ pub fn library() -> &'static Library {
     })
 }
 
+/// The names that a shared library gives.
+pub fn symbols(library: &Path) -> Vec<String> {
+    let names = output(
+        Command::new("nm")
+            .args(["-D", "--defined-only", "--format=posix"])
+            .arg(library),
+    );
+    let names = names.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
 /// The compilers at hand: GNU's, and LLVM's where it is installed.
 pub fn compilers(gnu: &'static str, llvm: &'static str) -> Vec<&'static str> {
     let found = Command::new(llvm).arg("--version").output();
