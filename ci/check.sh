@@ -4,10 +4,11 @@
 #   ci/check.sh              all of them
 #   ci/check.sh fmt clippy   the named ones
 #
-# Needs, as Debian names them: libzmq3-dev libsodium-dev pkg-config g++ make, libczmq-dev and python3-zmq (real peers), cmake and
-# cppzmq-dev (users of the C interface), man-db (reads its manual pages), krb5-kdc, krb5-admin-server and krb5-user (Kerberos), valgrind and libc6-dbg, and Rust 1.85 as
-# /usr/bin/cargo (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*); IRONHOUSE_OLDEST_RUST names another folder that holds cargo and
-# rustc; cargo-deny; and user namespaces, as `unshare --user --map-root-user true` has them. A missing one fails: nothing is skipped.
+# Needs, as Debian names them: libzmq3-dev libsodium-dev pkg-config g++ make, libczmq-dev and python3-zmq (real peers), cmake, clang and
+# cppzmq-dev (users of the C interface), man-db (reads its manual pages), krb5-kdc, krb5-admin-server and krb5-user (Kerberos), valgrind and
+# libc6-dbg, and Rust 1.85 as /usr/bin/cargo (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*); IRONHOUSE_OLDEST_RUST names another
+# folder that holds cargo and rustc; cargo-deny; and user namespaces, as `unshare --user --map-root-user true` has them. A missing one
+# fails: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . ci/steps.sh

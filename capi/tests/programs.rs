@@ -20,11 +20,22 @@ const SECONDS: &str = "60";
 /// The same, where valgrind runs it.
 const SECONDS_UNDER_VALGRIND: &str = "300";
 
-/// The compilers at hand for a source.
-fn compilers(source: &str) -> Vec<&'static str> {
-    match source.ends_with(".cpp") {
-        true => common::compilers("g++", "clang++"),
-        false => common::compilers("gcc", "clang"),
+/// Who makes the compiler.
+#[derive(Clone, Copy)]
+enum Compiler {
+    Gnu,
+    Llvm,
+}
+
+impl Compiler {
+    /// The program for a source.
+    fn of(self, source: &str) -> &'static str {
+        match (self, source.ends_with(".cpp")) {
+            (Compiler::Gnu, false) => "gcc",
+            (Compiler::Gnu, true) => "g++",
+            (Compiler::Llvm, false) => "clang",
+            (Compiler::Llvm, true) => "clang++",
+        }
     }
 }
 
@@ -33,14 +44,15 @@ fn options(source: &str) -> (&'static str, &'static [&'static str]) {
     if source.starts_with("c/czmq2/") {
         ("include/compat", &["-std=gnu11"])
     } else if source.ends_with(".cpp") {
-        ("include", &["-std=c++17", "-D_GNU_SOURCE", "-Wpedantic"])
+        ("include", &["-std=c++17", "-D_GNU_SOURCE"])
     } else {
-        ("include", &["-std=c11", "-D_GNU_SOURCE", "-Wpedantic"])
+        ("include", &["-std=c11", "-D_GNU_SOURCE"])
     }
 }
 
 /// Builds a source in `tests/`; a library is its name, or an option or another source for the compiler.
-fn build(compiler: &str, source: &str, libraries: &[&str]) -> PathBuf {
+fn build(compiler: Compiler, source: &str, libraries: &[&str]) -> PathBuf {
+    let compiler = compiler.of(source);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = library().shared.parent().unwrap();
     // Each test builds its own: others run theirs meanwhile.
@@ -56,7 +68,7 @@ fn build(compiler: &str, source: &str, libraries: &[&str]) -> PathBuf {
     output(
         Command::new(compiler)
             .args(standard)
-            .args(["-g", "-Wall", "-Wextra", "-Werror"])
+            .args(["-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
             .arg("-I")
             .arg(root.join(include))
             .arg(root.join("tests").join(source))
@@ -79,21 +91,18 @@ fn prepare(command: &mut Command) -> tempfile::TempDir {
     folder
 }
 
-/// What the program says, built by each compiler.
-fn run(source: &str, libraries: &[&str]) -> Vec<String> {
-    let said = compilers(source).into_iter().map(|compiler| {
-        let program = build(compiler, source, libraries);
-        let mut command = Command::new("timeout");
-        let _folder = prepare(command.args(["--kill-after=5", SECONDS]).arg(program));
-        let said = output(&mut command);
-        print!("{said}");
-        said
-    });
-    said.collect()
+/// What the program says.
+fn run(compiler: Compiler, source: &str, libraries: &[&str]) -> String {
+    let program = build(compiler, source, libraries);
+    let mut command = Command::new("timeout");
+    let _folder = prepare(command.args(["--kill-after=5", SECONDS]).arg(program));
+    let said = output(&mut command);
+    print!("{said}");
+    said
 }
 
 fn run_under_valgrind(source: &str, libraries: &[&str]) {
-    let program = build(compilers(source)[0], source, libraries);
+    let program = build(Compiler::Gnu, source, libraries);
     let mut command = Command::new("timeout");
     command
         .args(["--kill-after=5", SECONDS_UNDER_VALGRIND])
@@ -109,9 +118,19 @@ macro_rules! programs {
             $(#[$doc])*
             #[test]
             fn $name() {
-                run($source, &$libraries);
+                run(Compiler::Gnu, $source, &$libraries);
             }
         )*
+
+        mod clang {
+            $(
+                #[test]
+                #[ignore = "needs clang"]
+                fn $name() {
+                    super::run(super::Compiler::Llvm, $source, &$libraries);
+                }
+            )*
+        }
 
         mod valgrind {
             $(
@@ -169,6 +188,8 @@ programs! {
     czmq2_zcertstore: "c/czmq2/zcertstore.c" with ["ironhouse_c", "zmq"];
     /// Security that comes too late.
     czmq2_late: "c/czmq2/late.c" with ["ironhouse_c", "zmq"];
+    /// Several files, which share what the header has.
+    czmq2_files: "c/czmq2/files.c" with [concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c/czmq2/other.c"), "ironhouse_c", "zmq"];
     /// Contexts that end with sockets open.
     czmq2_shutdown: "c/czmq2/shutdown.c" with ["ironhouse_c", "zmq"];
 }
@@ -184,42 +205,38 @@ fn czmq2_programs_say_whom_they_admit_and_no_password() {
         ("stonehouse", "I: ALLOWED (CURVE) client_key="),
         ("ironhouse", "I: ALLOWED (CURVE) client_key="),
     ] {
-        for said in run(&format!("c/czmq2/{source}.c"), LIBRARIES) {
-            assert!(said.contains(PASSED) && said.contains(line), "{said}");
-            assert!(!said.contains("secret-of-admin"), "{said}");
-        }
+        let said = run(Compiler::Gnu, &format!("c/czmq2/{source}.c"), LIBRARIES);
+        assert!(said.contains(PASSED) && said.contains(line), "{said}");
+        assert!(!said.contains("secret-of-admin"), "{said}");
     }
-    for said in run("c/czmq2/zauth.c", LIBRARIES) {
-        for line in [
-            "I: DENIED (blacklist) address=127.0.0.1\n",
-            "I: DENIED (PLAIN) username=admin reason=wrong_password\n",
-            "reason=unknown_key\n",
-        ] {
-            assert!(said.contains(line), "{line} in {said}");
-        }
-        for password in ["Password", "Bogus-password", "Another-password"] {
-            assert!(!said.contains(password), "{said}");
-        }
+    let said = run(Compiler::Gnu, "c/czmq2/zauth.c", LIBRARIES);
+    for line in [
+        "I: DENIED (blacklist) address=127.0.0.1\n",
+        "I: DENIED (PLAIN) username=admin reason=wrong_password\n",
+        "reason=unknown_key\n",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
     }
-}
-
-/// A program of several files, which share what the header has.
-#[test]
-fn czmq2_contexts_are_known_to_all_files_of_a_program() {
-    run(
-        "c/czmq2/files.c",
-        &[
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c/czmq2/other.c"),
-            "ironhouse_c",
-            "zmq",
-        ],
-    );
+    for password in ["Password", "Bogus-password", "Another-password"] {
+        assert!(!said.contains(password), "{said}");
+    }
 }
 
 /// Nothing unwinds through the library: who throws there has not said what it decided.
 #[test]
 fn bare_callback_that_throws_ends_the_process() {
-    let program = build("g++", "cpp/thrower.cpp", &["ironhouse_c", "zmq", "pthread"]);
+    ends_by_what_it_throws(Compiler::Gnu);
+}
+
+#[test]
+#[ignore = "needs clang"]
+fn bare_callback_of_clang_that_throws_ends_the_process() {
+    ends_by_what_it_throws(Compiler::Llvm);
+}
+
+fn ends_by_what_it_throws(compiler: Compiler) {
+    let libraries = ["ironhouse_c", "zmq", "pthread"];
+    let program = build(compiler, "cpp/thrower.cpp", &libraries);
     let ended = Command::new("timeout")
         .args(["--kill-after=5", SECONDS])
         .arg(program)
@@ -288,7 +305,7 @@ fn host_with_a_libzmq_of_its_own_linked_statically() {
         .map(|library| format!("-l{library}")),
     );
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let program = build("gcc", "c/host.c", &options);
+    let program = build(Compiler::Gnu, "c/host.c", &options);
     let needed = output(Command::new("readelf").arg("-d").arg(&program));
     assert!(!needed.contains("libzmq"), "{needed}");
     let mut command = Command::new("timeout");

@@ -84,15 +84,6 @@ pub fn symbols(library: &Path) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The compilers at hand: GNU's, and LLVM's where it is installed.
-pub fn compilers(gnu: &'static str, llvm: &'static str) -> Vec<&'static str> {
-    let found = Command::new(llvm).arg("--version").output();
-    let found = found.is_ok_and(|found| found.status.success());
-    let mut compilers = vec![gnu];
-    compilers.extend(found.then_some(llvm));
-    compilers
-}
-
 /// Installs the library to an empty prefix.
 pub fn install(prefix: &Path) {
     output(
