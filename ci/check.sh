@@ -5,10 +5,10 @@
 #   ci/check.sh fmt clippy   the named ones
 #
 # Needs, as Debian names them: libzmq3-dev libsodium-dev pkg-config g++ make, libczmq-dev and python3-zmq (real peers), cmake, clang and
-# cppzmq-dev (users of the C interface), man-db (reads its manual pages), krb5-kdc, krb5-admin-server and krb5-user (Kerberos), valgrind and
-# libc6-dbg, and Rust 1.85 as /usr/bin/cargo (rustc-web, cargo-web and libstd-rust-web-dev at 1.85.*); IRONHOUSE_OLDEST_RUST names another
-# folder that holds cargo and rustc; cargo-deny; and user namespaces, as `unshare --user --map-root-user true` has them. A missing one
-# fails: nothing is skipped.
+# cppzmq-dev (users of the C interface), man-db (reads its manual pages), dpkg-dev and lintian (its packages), krb5-kdc,
+# krb5-admin-server and krb5-user (Kerberos), valgrind and libc6-dbg, and Rust 1.85 as /usr/bin/cargo (rustc-web, cargo-web and
+# libstd-rust-web-dev at 1.85.*); IRONHOUSE_OLDEST_RUST names another folder that holds cargo and rustc; cargo-deny; and user namespaces,
+# as `unshare --user --map-root-user true` has them. A missing one fails: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . ci/steps.sh
@@ -84,7 +84,7 @@ check_all_features() {
   cargo test --locked --workspace --exclude ironhouse-capi --all-features
 }
 
-# The C library and the programs that use it, under valgrind too. By itself: in a build of the whole workspace it would link libzmq.
+# The C library, its packages, and the programs that use it, by both compilers and under valgrind too. By itself: in a build of the whole workspace it would link libzmq.
 check_capi() {
   cargo test --locked --package ironhouse-capi -- --include-ignored
 }

@@ -12,7 +12,7 @@ use crate::header::Header;
 use crate::man;
 
 /// The version of the whole workspace.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAJOR: &str = env!("CARGO_PKG_VERSION_MAJOR");
 const MINOR: &str = env!("CARGO_PKG_VERSION_MINOR");
 
@@ -147,7 +147,7 @@ fn date() -> Result<String> {
 }
 
 /// The number in the SONAME, as `capi/build.rs` gives it.
-fn so_number() -> String {
+pub fn so_number() -> String {
     match MAJOR {
         "0" => format!("{MAJOR}.{MINOR}"),
         major => major.to_owned(),
@@ -186,9 +186,14 @@ fn build(root: &Path, debug: bool) -> Result<PathBuf> {
     if !done.success() {
         bail!("cargo build: {done}");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let folder = if debug { "debug" } else { "release" };
-    Ok(root.join(target).join(folder))
+    Ok(target(root).join(folder))
+}
+
+/// Where cargo builds to.
+pub fn target(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root.join(target)
 }
 
 /// Copies a file, in the place of another: under a new name first, because programs may have the old one open.

@@ -1,6 +1,7 @@
 //! Chores of this repository that are not part of a build: `cargo xtask COMMAND`.
 
 mod bindings;
+mod deb;
 mod header;
 mod install;
 mod man;
@@ -14,6 +15,7 @@ commands:
   bindings   make zmq-sys-wrap/src/bindings/ from the installed headers (needs libclang)
   install [--prefix /usr/local] [--libdir lib] [--destdir FOLDER] [--debug]
              build the C library and install it with its headers and manual pages, for pkg-config and CMake
+  deb        make the Debian packages of the C library, in target/debian (needs dpkg-dev)
 ";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["bindings"] => bindings::generate(),
+        ["deb"] => deb::packages(),
         ["install", rest @ ..] => install::install(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
