@@ -97,7 +97,7 @@ impl Item {
             let outside = before.matches('(').count() == before.matches(')').count();
             outside
                 && matches!(end, '.' | ';' | ':')
-                && (after.len() == 1 || after[1..].starts_with(' '))
+                && after.chars().nth(1).is_none_or(|next| next == ' ')
         });
         let end = ends.map(|(at, _)| at).next().unwrap_or(text.len());
         text.get(..end).unwrap_or(text)
