@@ -414,8 +414,8 @@ impl CurvePolicy {
         Self(Keys::Any)
     }
 
-    /// Admits the keys of the certificates in `store` ("Ironhouse"). The certificate's metadata are properties of every message
-    /// the peer sends. When each admits, its [`Validity`](super::Validity) says.
+    /// Admits the keys of the certificates in `store` ("Ironhouse"). The certificate's metadata, but for its `signature`, are
+    /// properties of every message that the peer sends. When each admits, its [`Validity`](super::Validity) says.
     pub fn store(store: impl Into<Arc<CertificateStore>>) -> Self {
         Self::stores([store.into()])
     }

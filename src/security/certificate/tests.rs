@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::security::file::{CERTIFICATE_LIMIT, Fault, FileKind};
 use crate::security::keys::{KeyProblem, Keypair};
+use crate::security::signing::SigningKey;
 use crate::security::validity::ValidityProblem;
 
 /// A pair made for these tests.
@@ -424,6 +425,35 @@ fn certificate_is_shown_by_its_fingerprint_and_what_it_says_of_its_owner() {
     let wanted = format!("{fingerprint} name=\"pump \\u{{1b}} 7\"");
     assert_eq!(certificate.to_string(), wanted);
     assert!(!wanted.contains(PUBLIC));
+}
+
+#[test]
+fn reply_carries_all_metadata_but_the_signature() {
+    let with = |metadata: &[(&str, &str)]| {
+        let bare = Certificate::new(PUBLIC.parse().unwrap());
+        let mut metadata = metadata.iter();
+        metadata.try_fold(bare, |c, (name, value)| c.with_meta(name, value))
+    };
+    let administrator = SigningKey::from_seed(&[7; 32]).unwrap();
+    let unsigned = with(&[("name", "pump 7"), ("role", "pump")]).unwrap();
+    let signed = unsigned.sign(&administrator).unwrap();
+    let moved = signed.clone().with_meta("later", "1").unwrap();
+    let (first, others): (Vec<_>, Vec<_>) =
+        signed.metadata().partition(|(name, _)| *name == SIGNATURE);
+    let first = with(&[first, others].concat()).unwrap();
+    for certificate in [
+        &signed,
+        &moved,
+        &first,
+        &first.clone().without_meta(SIGNATURE),
+    ] {
+        let kept = certificate.metadata();
+        let expected: Vec<_> = kept.filter(|(name, _)| *name != SIGNATURE).collect();
+        let sent = certificate.properties();
+        let sent: Vec<_> = zap::properties(sent.encoded()).collect();
+        assert_eq!(sent, expected);
+        assert!(sent.len() >= 4, "{sent:?}");
+    }
 }
 
 #[test]

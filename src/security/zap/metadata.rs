@@ -33,7 +33,7 @@ pub(crate) enum Properties {
 }
 
 impl Properties {
-    pub(super) fn encoded(&self) -> &[u8] {
+    pub(in crate::security) fn encoded(&self) -> &[u8] {
         match self {
             Properties::Own(metadata) => metadata.as_bytes(),
             Properties::Of(kept) => kept.sent(),
