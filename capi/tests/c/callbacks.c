@@ -1,28 +1,31 @@
 /* Decisions by callbacks: at once, later, too late; and what they are given. */
 #include "peer.h"
 
-#include <unistd.h>
-
-struct world {
-  void *context;
-  ironhouse_api_t api;
-  ironhouse_authenticator_t *authenticator;
-  struct heard heard;
-  ironhouse_certificate_t *keys;
-  char key[IRONHOUSE_KEY_SIZE], endpoint[64];
-  void *server;
-};
-
 /* What the callbacks are given. */
 struct data {
   pthread_mutex_t mutex;
   pthread_cond_t changed;
-  int calls, freed, released;
+  int calls, asked, freed, released;
   ironhouse_reply_t *reply;
   const char *key;
 };
 
-#define NEW_DATA(key) {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, NULL, (key)}
+static void new_data(struct data *data, const char *key)
+{
+  memset(data, 0, sizeof *data);
+  pthread_mutex_init(&data->mutex, NULL);
+  pthread_cond_init(&data->changed, NULL);
+  data->key = key;
+}
+
+/* A server whose peers a callback decides on, what libzmq reports of them, and a client. */
+struct asked {
+  struct world world;
+  struct data data;
+  ironhouse_certificate_t *keys;
+  char key[IRONHOUSE_KEY_SIZE];
+  void *server, *monitor, *client;
+};
 
 static void free_data(void *user_data)
 {
@@ -94,115 +97,117 @@ static void ask_later(void *user_data, const ironhouse_peer_t *peer, ironhouse_r
   called(data, peer);
   pthread_mutex_lock(&data->mutex);
   data->reply = reply;
+  data->asked++;
   pthread_cond_broadcast(&data->changed);
   pthread_mutex_unlock(&data->mutex);
 }
 
-static void set_up(struct world *world, uint32_t deadline)
+/* Opens the server and has its client say hello; both have the same keys. */
+static void serve(struct asked *asked, ironhouse_policy_t *policy)
 {
-  world->context = zmq_ctx_new();
-  ironhouse_api_init(&world->api);
+  give(&asked->world, "asked", policy);
+  char endpoint[64];
+  asked->server = open_socket(asked->world.context, ZMQ_PULL);
+  asked->monitor = monitor_socket(asked->world.context, asked->server);
+  OK(ironhouse_socket_curve_server(asked->server, asked->world.authenticator, IRONHOUSE_TEXT("asked"), asked->keys));
+  bind_socket(asked->server, endpoint);
+  asked->client = open_socket(asked->world.context, ZMQ_PUSH);
+  OK(ironhouse_socket_curve_client(asked->client, &asked->world.api, asked->keys, IRONHOUSE_TEXT(asked->key)));
+  say_hello(asked->client, endpoint);
+}
+
+/* What the callback is given, of a policy that asks it; the authenticator decides within so many milliseconds, or its own time if that is 0. */
+static void begin(struct asked *asked, uint32_t deadline, ironhouse_decide_fn decide, ironhouse_ask_fn ask)
+{
   ironhouse_authenticator_options_t options = {sizeof options, deadline, 4};
-  OK(ironhouse_authenticator_start(&world->authenticator, &world->api, world->context, &options));
-  OK(ironhouse_authenticator_on_event(world->authenticator, hear, &world->heard, heard_enough));
-  OK(ironhouse_certificate_new(&world->keys));
-  OK(ironhouse_certificate_public_key(world->keys, world->key));
+  attach(&asked->world, zmq_ctx_new(), &options);
+  asked->keys = new_keys(asked->key);
+  struct data *data = &asked->data;
+  new_data(data, asked->key);
+  ironhouse_policy_t *policy = new_policy();
+  if (decide)
+    OK(ironhouse_policy_curve_callback(policy, decide, data, free_data));
+  else
+    OK(ironhouse_policy_curve_deferred(policy, ask, data, free_data));
+  serve(asked, policy);
 }
 
-/* Opens the server; the client uses the same keys. */
-static void *serve(struct world *world, ironhouse_policy_t **policy)
+static void close_sockets(struct asked *asked)
 {
-  OK(ironhouse_authenticator_set_policy(world->authenticator, IRONHOUSE_TEXT("asked"), *policy));
-  OK(ironhouse_policy_destroy(policy));
-  world->server = open_socket(world->context, ZMQ_PULL);
-  OK(ironhouse_socket_curve_server(world->server, world->authenticator, IRONHOUSE_TEXT("asked"), world->keys));
-  bind_socket(world->server, world->endpoint);
-  void *client = open_socket(world->context, ZMQ_PUSH);
-  OK(ironhouse_socket_curve_client(client, &world->api, world->keys, IRONHOUSE_TEXT(world->key)));
-  say_hello(client, world->endpoint);
-  return client;
+  zmq_close(asked->client);
+  zmq_close(asked->monitor);
+  zmq_close(asked->server);
+  OK(ironhouse_certificate_destroy(&asked->keys));
 }
 
-static void tear_down(struct world *world, void *client)
+static void end(struct asked *asked)
 {
-  zmq_close(client);
-  zmq_close(world->server);
-  OK(ironhouse_certificate_destroy(&world->keys));
-  OK(ironhouse_authenticator_destroy(&world->authenticator));
-  CHECK(world->heard.freed == 1);
-  CHECK(zmq_ctx_term(world->context) == 0);
+  close_sockets(asked);
+  tear_down(&asked->world, HOST_LAST);
+}
+
+/* The client is told this, and the audit too. */
+static void decided(struct asked *asked, int status)
+{
+  CHECK(verdict(asked->monitor) == status);
+  await(&asked->world.heard, 1);
+  CHECK(asked->world.heard.decisions[0].status == status);
+  if (status != IRONHOUSE_ADMIT)
+    received_nothing(asked->server);
 }
 
 static void at_once(ironhouse_decide_fn decide, int status)
 {
-  struct world world = {.heard = NOTHING_HEARD};
-  set_up(&world, 0);
-  struct data data = NEW_DATA(world.key);
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
-  OK(ironhouse_policy_curve_callback(policy, decide, &data, free_data));
-  void *client = serve(&world, &policy);
-  await(&world.heard, 1);
-  CHECK(world.heard.decisions[0].status == status && data.calls == 1 && data.freed == 0);
+  struct asked asked;
+  begin(&asked, 0, decide, NULL);
+  decided(&asked, status);
+  CHECK(asked.data.calls == 1 && asked.data.freed == 0);
   if (status == IRONHOUSE_ADMIT) {
-    receive_hello(world.server, "User-Id", "ada");
-    CHECK(zmq_send(client, "Hello", 5, 0) == 5);
-    receive_hello(world.server, "role", "operator");
-  } else
-    received_nothing(world.server);
-  tear_down(&world, client);
-  CHECK(data.freed == 1);
+    receive_hello(asked.server, "User-Id", "ada");
+    CHECK(zmq_send(asked.client, "Hello", 5, 0) == 5);
+    receive_hello(asked.server, "role", "operator");
+  }
+  end(&asked);
+  CHECK(asked.data.freed == 1);
 }
 
 static void later(int status)
 {
-  struct world world = {.heard = NOTHING_HEARD};
-  set_up(&world, 0);
-  struct data data = NEW_DATA(world.key);
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
-  OK(ironhouse_policy_curve_deferred(policy, ask_later, &data, free_data));
-  void *client = serve(&world, &policy);
-  pthread_mutex_lock(&data.mutex);
-  while (!data.reply)
-    pthread_cond_wait(&data.changed, &data.mutex);
-  pthread_mutex_unlock(&data.mutex);
-  OK(ironhouse_reply_set_user_id(data.reply, IRONHOUSE_TEXT("grace")));
+  struct asked asked;
+  begin(&asked, 0, NULL, ask_later);
+  struct data *data = &asked.data;
+  until(&data->mutex, &data->changed, &data->asked, 1);
+  OK(ironhouse_reply_set_user_id(data->reply, IRONHOUSE_TEXT("grace")));
   if (status == IRONHOUSE_RETRY)
-    OK(ironhouse_reply_destroy(&data.reply)); /* No answer is that. */
+    OK(ironhouse_reply_destroy(&data->reply)); /* No answer is that. */
   else
-    OK(ironhouse_reply_answer(&data.reply, status));
-  CHECK(data.reply == NULL);
-  await(&world.heard, 1);
-  CHECK(world.heard.decisions[0].status == status);
+    OK(ironhouse_reply_answer(&data->reply, status));
+  CHECK(data->reply == NULL);
+  decided(&asked, status);
   if (status == IRONHOUSE_ADMIT)
-    receive_hello(world.server, "User-Id", "grace");
-  tear_down(&world, client);
-  CHECK(data.freed == 1);
+    receive_hello(asked.server, "User-Id", "grace");
+  end(&asked);
+  CHECK(data->freed == 1);
 }
 
-/* A callback that does not return: its peer is told to try again, and destroying does not wait for it. */
-static void never(void)
+/* A callback that does not return: its peer is told to try again, and destroying does not wait for it, whichever goes first. */
+static void never(enum order order)
 {
-  struct world world = {.heard = NOTHING_HEARD};
-  set_up(&world, 200);
-  struct data data = NEW_DATA(world.key);
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
-  OK(ironhouse_policy_curve_callback(policy, hang, &data, free_data));
-  void *client = serve(&world, &policy);
-  await(&world.heard, 1);
-  CHECK(world.heard.decisions[0].status == IRONHOUSE_RETRY);
-  received_nothing(world.server);
-  tear_down(&world, client);
-  pthread_mutex_lock(&data.mutex);
-  CHECK(data.freed == 0);
-  data.released = 1;
-  pthread_cond_broadcast(&data.changed);
-  while (!data.freed)
-    pthread_cond_wait(&data.changed, &data.mutex);
-  CHECK(data.freed == 1);
-  pthread_mutex_unlock(&data.mutex);
+  struct asked asked;
+  begin(&asked, 200, hang, NULL);
+  decided(&asked, IRONHOUSE_RETRY);
+  close_sockets(&asked);
+  tear_down(&asked.world, order);
+  struct data *data = &asked.data;
+  pthread_mutex_lock(&data->mutex);
+  CHECK(data->freed == 0);
+  data->released = 1;
+  pthread_cond_broadcast(&data->changed);
+  pthread_mutex_unlock(&data->mutex);
+  until(&data->mutex, &data->changed, &data->freed, 1);
+  pthread_mutex_lock(&data->mutex);
+  CHECK(data->freed == 1);
+  pthread_mutex_unlock(&data->mutex);
 }
 
 static int destroy_everything(void *user_data, const ironhouse_peer_t *peer, ironhouse_reply_t *reply)
@@ -216,38 +221,23 @@ static int destroy_everything(void *user_data, const ironhouse_peer_t *peer, iro
 /* A callback that destroys the authenticator that called it. */
 static void by_itself(void)
 {
-  struct world world = {.heard = NOTHING_HEARD};
-  set_up(&world, 0);
-  ironhouse_authenticator_t *destroyed = world.authenticator;
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
-  OK(ironhouse_policy_curve_callback(policy, destroy_everything, &destroyed, NULL));
-  void *client = serve(&world, &policy);
-  struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += SOON / 1000;
-  /* The audit callback's data is freed by then. */
-  for (;;) {
-    pthread_mutex_lock(&world.heard.mutex);
-    int freed = world.heard.freed;
-    pthread_mutex_unlock(&world.heard.mutex);
-    if (freed)
-      break;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    CHECK(now.tv_sec < until.tv_sec);
-    usleep(1000);
-  }
-  zmq_close(client);
-  zmq_close(world.server);
-  OK(ironhouse_certificate_destroy(&world.keys));
-  CHECK(zmq_ctx_term(world.context) == 0);
+  struct asked asked;
+  struct world *world = &asked.world;
+  set_up(world);
+  asked.keys = new_keys(asked.key);
+  ironhouse_policy_t *policy = new_policy();
+  OK(ironhouse_policy_curve_callback(policy, destroy_everything, &world->authenticator, NULL));
+  serve(&asked, policy);
+  until(&world->heard.mutex, &world->heard.changed, &world->heard.freed, 1);
+  close_sockets(&asked);
+  CHECK(zmq_ctx_term(world->context) == 0);
 }
 
 /* User data is freed once, also by calls that fail. */
 static void not_taken(void)
 {
-  struct data data = NEW_DATA("");
+  struct data data;
+  new_data(&data, "");
   ironhouse_policy_t *policy = NULL;
   FAILS(IRONHOUSE_NULL_POINTER, ironhouse_policy_curve_callback(policy, admit, &data, free_data));
   CHECK(data.freed == 1);
@@ -275,7 +265,8 @@ int main(void)
   later(IRONHOUSE_ADMIT);
   later(IRONHOUSE_REFUSE);
   later(IRONHOUSE_RETRY);
-  never();
+  never(HOST_LAST);
+  never(HOST_FIRST);
   by_itself();
   not_taken();
   return 0;

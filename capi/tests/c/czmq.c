@@ -5,14 +5,9 @@
 
 int main(void)
 {
-  void *context = zsys_init();
-  CHECK(context);
-  ironhouse_api_t api;
-  ironhouse_api_init(&api);
-  ironhouse_authenticator_t *authenticator = NULL;
-  OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
-  struct heard heard = NOTHING_HEARD;
-  OK(ironhouse_authenticator_on_event(authenticator, hear, &heard, heard_enough));
+  struct world world;
+  attach(&world, zsys_init(), NULL);
+  ironhouse_authenticator_t *authenticator = world.authenticator;
 
   /* Certificates are CZMQ's, written and read by either. */
   zcert_t *theirs = zcert_new();
@@ -20,18 +15,14 @@ int main(void)
   zcert_set_meta(theirs, "name", "%s", "pump 7");
   CHECK(mkdir("clients", 0755) == 0);
   CHECK(zcert_save_public(theirs, "clients/pump.cert") == 0);
-  ironhouse_certificate_t *keys = NULL;
-  OK(ironhouse_certificate_new(&keys));
   char key[IRONHOUSE_KEY_SIZE];
-  OK(ironhouse_certificate_public_key(keys, key));
+  ironhouse_certificate_t *keys = new_keys(key);
 
   ironhouse_store_t *store = NULL;
-  ironhouse_policy_t *policy = NULL;
   OK(ironhouse_store_directory(&store, IRONHOUSE_TEXT("clients")));
-  OK(ironhouse_policy_new(&policy));
+  ironhouse_policy_t *policy = new_policy();
   OK(ironhouse_policy_curve_store(policy, store));
-  OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("pumps"), policy));
-  OK(ironhouse_policy_destroy(&policy));
+  give(&world, "pumps", policy);
   OK(ironhouse_store_destroy(&store));
 
   zsock_t *server = zsock_new(ZMQ_PULL), *client = zsock_new(ZMQ_PUSH), *stranger = zsock_new(ZMQ_PUSH);
@@ -49,13 +40,13 @@ int main(void)
   CHECK(zsock_connect(client, "tcp://127.0.0.1:%d", port) == 0);
   CHECK(zstr_send(client, "Hello") == 0);
   receive_hello(zsock_resolve(server), "name", "pump 7");
-  await(&heard, 1);
-  CHECK(heard.decisions[0].status == IRONHOUSE_ADMIT);
+  await(&world.heard, 1);
+  CHECK(world.heard.decisions[0].status == IRONHOUSE_ADMIT);
 
-  OK(ironhouse_socket_curve_client(zsock_resolve(stranger), &api, keys, IRONHOUSE_TEXT(key)));
+  OK(ironhouse_socket_curve_client(zsock_resolve(stranger), &world.api, keys, IRONHOUSE_TEXT(key)));
   CHECK(zsock_connect(stranger, "tcp://127.0.0.1:%d", port) == 0);
-  await(&heard, 2);
-  CHECK(heard.decisions[1].status == IRONHOUSE_REFUSE);
+  await(&world.heard, 2);
+  CHECK(world.heard.decisions[1].status == IRONHOUSE_REFUSE);
 
   zsock_set_linger(stranger, 0);
   zsock_destroy(&stranger);
@@ -63,7 +54,7 @@ int main(void)
   zsock_destroy(&server);
   zcert_destroy(&theirs);
   OK(ironhouse_certificate_destroy(&keys));
-  OK(ironhouse_authenticator_destroy(&authenticator));
+  OK(ironhouse_authenticator_destroy(&world.authenticator));
   zsys_shutdown();
   return 0;
 }

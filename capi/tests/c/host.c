@@ -4,34 +4,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Whether the program terminates its context before the authenticator is destroyed, or after. */
-enum order { HOST_FIRST, HOST_LAST };
-
 static void curve(enum order order)
 {
-  void *context = zmq_ctx_new();
-  ironhouse_api_t api;
-  ironhouse_api_init(&api);
-  ironhouse_authenticator_t *authenticator = NULL, *second = NULL;
-  OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
-  FAILS(IRONHOUSE_HANDLER_EXISTS, ironhouse_authenticator_start(&second, &api, context, NULL));
-  struct heard heard = NOTHING_HEARD;
-  OK(ironhouse_authenticator_on_event(authenticator, hear, &heard, heard_enough));
+  struct world world;
+  set_up(&world);
+  void *context = world.context;
+  const ironhouse_api_t *api = &world.api;
+  struct heard *heard = &world.heard;
+  ironhouse_authenticator_t *authenticator = world.authenticator, *second = NULL;
+  FAILS(IRONHOUSE_HANDLER_EXISTS, ironhouse_authenticator_start(&second, api, context, NULL));
 
-  ironhouse_certificate_t *server_keys = NULL, *known = NULL, *unknown = NULL;
-  OK(ironhouse_certificate_new(&server_keys));
-  OK(ironhouse_certificate_new(&known));
+  char server_key[IRONHOUSE_KEY_SIZE], known_key[IRONHOUSE_KEY_SIZE], unknown_key[IRONHOUSE_KEY_SIZE];
+  ironhouse_certificate_t *server_keys = new_keys(server_key), *known = new_keys(known_key), *unknown = new_keys(unknown_key);
   OK(ironhouse_certificate_set_meta(known, IRONHOUSE_TEXT("name"), IRONHOUSE_TEXT("pump 7")));
-  OK(ironhouse_certificate_new(&unknown));
-  char server_key[IRONHOUSE_KEY_SIZE], known_key[IRONHOUSE_KEY_SIZE];
-  OK(ironhouse_certificate_public_key(server_keys, server_key));
-  OK(ironhouse_certificate_public_key(known, known_key));
 
   ironhouse_store_t *store = NULL;
-  ironhouse_policy_t *policy = NULL;
   OK(ironhouse_store_memory(&store));
   OK(ironhouse_store_insert(store, known));
-  OK(ironhouse_policy_new(&policy));
+  ironhouse_policy_t *policy = new_policy();
   OK(ironhouse_policy_curve_store(policy, store));
   void *server = open_socket(context, ZMQ_PULL);
   FAILS(IRONHOUSE_NOT_FOUND, ironhouse_socket_curve_server(server, authenticator, IRONHOUSE_TEXT("pumps"), server_keys));
@@ -41,26 +31,26 @@ static void curve(enum order order)
   bind_socket(server, endpoint);
 
   void *good = open_socket(context, ZMQ_PUSH);
-  OK(ironhouse_socket_curve_client(good, &api, known, IRONHOUSE_TEXT(server_key)));
+  OK(ironhouse_socket_curve_client(good, api, known, IRONHOUSE_TEXT(server_key)));
   say_hello(good, endpoint);
   receive_hello(server, "name", "pump 7");
-  await(&heard, 1);
-  CHECK(heard.decisions[0].status == IRONHOUSE_ADMIT && strcmp(heard.decisions[0].identity, known_key) == 0);
+  await(heard, 1);
+  CHECK(heard->decisions[0].status == IRONHOUSE_ADMIT && strcmp(heard->decisions[0].identity, known_key) == 0);
 
   void *bad = open_socket(context, ZMQ_PUSH);
-  OK(ironhouse_socket_curve_client(bad, &api, unknown, IRONHOUSE_TEXT(server_key)));
+  OK(ironhouse_socket_curve_client(bad, api, unknown, IRONHOUSE_TEXT(server_key)));
   say_hello(bad, endpoint);
-  await(&heard, 2);
-  CHECK(heard.decisions[1].status == IRONHOUSE_REFUSE);
+  await(heard, 2);
+  CHECK(heard->decisions[1].status == IRONHOUSE_REFUSE);
   received_nothing(server);
 
   /* A revoked key is refused though the store has it; and let in again. */
   OK(ironhouse_authenticator_revoke(authenticator, IRONHOUSE_TEXT(known_key)));
   void *revoked = open_socket(context, ZMQ_PUSH);
-  OK(ironhouse_socket_curve_client(revoked, &api, known, IRONHOUSE_TEXT(server_key)));
+  OK(ironhouse_socket_curve_client(revoked, api, known, IRONHOUSE_TEXT(server_key)));
   say_hello(revoked, endpoint);
-  await(&heard, 3);
-  CHECK(heard.decisions[2].status == IRONHOUSE_REFUSE);
+  await(heard, 3);
+  CHECK(heard->decisions[2].status == IRONHOUSE_REFUSE);
   OK(ironhouse_authenticator_unrevoke(authenticator, IRONHOUSE_TEXT(known_key)));
   FAILS(IRONHOUSE_NOT_FOUND, ironhouse_authenticator_unrevoke(authenticator, IRONHOUSE_TEXT(known_key)));
 
@@ -78,56 +68,30 @@ static void curve(enum order order)
   zmq_close(bad);
   zmq_close(revoked);
   zmq_close(server);
-  if (order == HOST_FIRST)
-    CHECK(zmq_ctx_term(context) == 0);
-  ironhouse_authenticator_t *copy = authenticator;
-  OK(ironhouse_authenticator_destroy(&authenticator));
-  CHECK(authenticator == NULL && heard.freed == 1);
-  FAILS(IRONHOUSE_BAD_HANDLE, ironhouse_authenticator_revoke(copy, IRONHOUSE_TEXT(known_key)));
-  if (order == HOST_LAST)
-    CHECK(zmq_ctx_term(context) == 0);
+  tear_down(&world, order);
+  FAILS(IRONHOUSE_BAD_HANDLE, ironhouse_authenticator_revoke(authenticator, IRONHOUSE_TEXT(known_key)));
 }
 
 /* Without its authenticator a server admits nobody. */
 static void destroyed_too_early(void)
 {
-  void *context = zmq_ctx_new();
-  ironhouse_api_t api;
-  ironhouse_api_init(&api);
-  ironhouse_authenticator_t *authenticator = NULL;
-  OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
-  OK(ironhouse_policy_curve_any(policy));
-  OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("any"), policy));
-  OK(ironhouse_policy_destroy(&policy));
-  ironhouse_certificate_t *keys = NULL;
-  OK(ironhouse_certificate_new(&keys));
+  struct world world;
+  set_up(&world);
+  give_any(&world, "any");
   char key[IRONHOUSE_KEY_SIZE], endpoint[64];
-  OK(ironhouse_certificate_public_key(keys, key));
+  ironhouse_certificate_t *keys = new_keys(key);
+  void *context = world.context;
   void *server = open_socket(context, ZMQ_PULL), *client = open_socket(context, ZMQ_PUSH);
   /* libzmq may still hand a request to the handler that has just been closed; that handshake ends with its time. */
   int handshake = 500;
   CHECK(zmq_setsockopt(server, ZMQ_HANDSHAKE_IVL, &handshake, sizeof handshake) == 0);
-  OK(ironhouse_socket_curve_server(server, authenticator, IRONHOUSE_TEXT("any"), keys));
-  CHECK(zmq_socket_monitor(server, "inproc://monitor", ZMQ_EVENT_ALL) == 0);
-  void *monitor = open_socket(context, ZMQ_PAIR);
-  CHECK(zmq_connect(monitor, "inproc://monitor") == 0);
+  OK(ironhouse_socket_curve_server(server, world.authenticator, IRONHOUSE_TEXT("any"), keys));
+  void *monitor = monitor_socket(context, server);
   bind_socket(server, endpoint);
-  OK(ironhouse_authenticator_destroy(&authenticator));
-  OK(ironhouse_socket_curve_client(client, &api, keys, IRONHOUSE_TEXT(key)));
+  OK(ironhouse_authenticator_destroy(&world.authenticator));
+  OK(ironhouse_socket_curve_client(client, &world.api, keys, IRONHOUSE_TEXT(key)));
   say_hello(client, endpoint);
-  for (;;) {
-    uint8_t event[16];
-    char where[256];
-    CHECK(zmq_recv(monitor, event, sizeof event, 0) == 6);
-    CHECK(zmq_recv(monitor, where, sizeof where, 0) >= 0);
-    uint16_t number;
-    memcpy(&number, event, sizeof number);
-    CHECK(number != ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
-    if (number == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-      break;
-  }
+  CHECK(verdict(monitor) == 0);
   received_nothing(server);
   OK(ironhouse_certificate_destroy(&keys));
   zmq_close(client);

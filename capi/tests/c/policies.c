@@ -2,42 +2,6 @@
 #include "peer.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
-
-struct world {
-  void *context;
-  ironhouse_api_t api;
-  ironhouse_authenticator_t *authenticator;
-  struct heard heard;
-};
-
-static void set_up(struct world *world)
-{
-  world->context = zmq_ctx_new();
-  ironhouse_api_init(&world->api);
-  OK(ironhouse_authenticator_start(&world->authenticator, &world->api, world->context, NULL));
-  OK(ironhouse_authenticator_on_event(world->authenticator, hear, &world->heard, heard_enough));
-}
-
-static void tear_down(struct world *world)
-{
-  OK(ironhouse_authenticator_destroy(&world->authenticator));
-  CHECK(zmq_ctx_term(world->context) == 0);
-}
-
-/* Gives a domain a policy, which is not needed any more then. */
-static void give(struct world *world, const char *domain, ironhouse_policy_t *policy)
-{
-  OK(ironhouse_authenticator_set_policy(world->authenticator, IRONHOUSE_TEXT(domain), policy));
-  OK(ironhouse_policy_destroy(&policy));
-}
-
-static ironhouse_policy_t *new_policy(void)
-{
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
-  return policy;
-}
 
 /* The next decision on a client is this. The message arrives only if it is admitted. */
 static void decided(struct world *world, void *server, void *client, const char *endpoint, int status, const char *reason)
@@ -59,7 +23,7 @@ static void decided(struct world *world, void *server, void *client, const char 
 
 static void null(void)
 {
-  struct world world = {.heard = NOTHING_HEARD};
+  struct world world;
   set_up(&world);
   ironhouse_policy_t *policy = new_policy();
   OK(ironhouse_policy_null(policy));
@@ -85,12 +49,12 @@ static void null(void)
   give(&world, "open", policy);
   decided(&world, server, open_socket(world.context, ZMQ_PUSH), endpoint, IRONHOUSE_RETRY, "address_not_allowed");
   zmq_close(server);
-  tear_down(&world);
+  tear_down(&world, HOST_LAST);
 }
 
 static void plain(int in_memory)
 {
-  struct world world = {.heard = NOTHING_HEARD};
+  struct world world;
   set_up(&world);
   ironhouse_passwords_t *users = NULL;
   if (in_memory) {
@@ -129,7 +93,7 @@ static void plain(int in_memory)
   }
   OK(ironhouse_passwords_destroy(&users));
   zmq_close(server);
-  tear_down(&world);
+  tear_down(&world, HOST_LAST);
 }
 
 static void count(void *user_data, const char *text)
@@ -141,7 +105,7 @@ static void count(void *user_data, const char *text)
 /* A client that copies its certificate in and connects at once gets in at its first try. */
 static void directory(void)
 {
-  struct world world = {.heard = NOTHING_HEARD};
+  struct world world;
   set_up(&world);
   CHECK(mkdir("clients", 0755) == 0);
   ironhouse_store_t *store = NULL, *file = NULL;
@@ -152,12 +116,8 @@ static void directory(void)
   OK(ironhouse_policy_curve_stores(policy, stores, 2));
   FAILS(IRONHOUSE_NULL_POINTER, ironhouse_policy_curve_stores(policy, NULL, 2));
   give(&world, "known", policy);
-  ironhouse_certificate_t *server_keys = NULL, *client_keys = NULL, *found = NULL;
-  OK(ironhouse_certificate_new(&server_keys));
-  OK(ironhouse_certificate_new(&client_keys));
   char server_key[IRONHOUSE_KEY_SIZE], client_key[IRONHOUSE_KEY_SIZE], endpoint[64];
-  OK(ironhouse_certificate_public_key(server_keys, server_key));
-  OK(ironhouse_certificate_public_key(client_keys, client_key));
+  ironhouse_certificate_t *server_keys = new_keys(server_key), *client_keys = new_keys(client_key), *found = NULL;
   void *server = open_socket(world.context, ZMQ_PULL);
   OK(ironhouse_socket_curve_server(server, world.authenticator, IRONHOUSE_TEXT("known"), server_keys));
   bind_socket(server, endpoint);
@@ -194,13 +154,13 @@ static void directory(void)
   OK(ironhouse_certificate_destroy(&server_keys));
   OK(ironhouse_certificate_destroy(&client_keys));
   zmq_close(server);
-  tear_down(&world);
+  tear_down(&world, HOST_LAST);
 }
 
 /* A socket that the program secured by itself is judged by the fallback. */
 static void fallback(void)
 {
-  struct world world = {.heard = NOTHING_HEARD};
+  struct world world;
   set_up(&world);
   void *server = open_socket(world.context, ZMQ_PULL);
   CHECK(zmq_setsockopt(server, ZMQ_ZAP_DOMAIN, "elsewhere", 9) == 0);
@@ -213,7 +173,7 @@ static void fallback(void)
   OK(ironhouse_policy_destroy(&policy));
   decided(&world, server, open_socket(world.context, ZMQ_PUSH), endpoint, IRONHOUSE_ADMIT, "admitted");
   zmq_close(server);
-  tear_down(&world);
+  tear_down(&world, HOST_LAST);
 }
 
 static void write_settings(const char *text)
@@ -225,15 +185,14 @@ static void write_settings(const char *text)
 
 static void settings(void)
 {
-  struct world world = {.heard = NOTHING_HEARD};
-  world.context = zmq_ctx_new();
-  ironhouse_api_init(&world.api);
+  struct world world;
+  open_world(&world, zmq_ctx_new());
   write_settings("[domain.open]\nnull = true\nsurprise = true\n");
   FAILS(IRONHOUSE_BAD_FILE, ironhouse_authenticator_load(&world.authenticator, &world.api, world.context, IRONHOUSE_TEXT("ironhouse.toml")));
   CHECK(strstr(ironhouse_last_error(), "ironhouse.toml:3"));
   write_settings("[domain.open]\nnull = true\n");
   OK(ironhouse_authenticator_load(&world.authenticator, &world.api, world.context, IRONHOUSE_TEXT("ironhouse.toml")));
-  OK(ironhouse_authenticator_on_event(world.authenticator, hear, &world.heard, heard_enough));
+  listen_to(&world);
   void *server = open_socket(world.context, ZMQ_PULL);
   FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_socket_null_server(server, world.authenticator, IRONHOUSE_TEXT("closed")));
   OK(ironhouse_socket_null_server(server, world.authenticator, IRONHOUSE_TEXT("open")));
@@ -244,12 +203,12 @@ static void settings(void)
   OK(ironhouse_authenticator_reload(world.authenticator));
   decided(&world, server, open_socket(world.context, ZMQ_PUSH), endpoint, IRONHOUSE_REFUSE, "address_denied");
   zmq_close(server);
-  tear_down(&world);
+  tear_down(&world, HOST_LAST);
 }
 
 static void explanations(void)
 {
-  struct world world = {.heard = NOTHING_HEARD};
+  struct world world;
   set_up(&world);
   FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_authenticator_reload(world.authenticator));
   ironhouse_policy_t *policy = new_policy();
@@ -271,7 +230,7 @@ static void explanations(void)
   credential.mechanism = "MAGIC";
   FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_authenticator_explain(world.authenticator, IRONHOUSE_TEXT("any"), IRONHOUSE_TEXT("192.0.2.7"),
                                                                     &credential, &status, text, sizeof text, NULL));
-  tear_down(&world);
+  tear_down(&world, HOST_LAST);
 }
 
 int main(void)

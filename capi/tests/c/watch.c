@@ -1,8 +1,6 @@
 /* A socket that is watched: who is connected is listed, and who is no longer admitted is put out. */
 #include "peer.h"
 
-#include <unistd.h>
-
 struct list {
   int count;
   char identity[64];
@@ -32,27 +30,20 @@ static struct list await_peers(ironhouse_authenticator_t *authenticator, int cou
   }
 }
 
-static void put_out(int host_first)
+static void put_out(enum order order)
 {
-  void *context = zmq_ctx_new();
-  ironhouse_api_t api;
-  ironhouse_api_init(&api);
-  ironhouse_authenticator_t *authenticator = NULL;
-  OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
-  struct heard heard = NOTHING_HEARD;
-  OK(ironhouse_authenticator_on_event(authenticator, hear, &heard, heard_enough));
-  ironhouse_certificate_t *keys = NULL;
-  OK(ironhouse_certificate_new(&keys));
+  struct world world;
+  set_up(&world);
+  void *context = world.context;
+  ironhouse_authenticator_t *authenticator = world.authenticator;
   char key[IRONHOUSE_KEY_SIZE], endpoint[64];
-  OK(ironhouse_certificate_public_key(keys, key));
+  ironhouse_certificate_t *keys = new_keys(key);
   ironhouse_store_t *store = NULL;
   OK(ironhouse_store_memory(&store));
   OK(ironhouse_store_insert(store, keys));
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
+  ironhouse_policy_t *policy = new_policy();
   OK(ironhouse_policy_curve_store(policy, store));
-  OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("pumps"), policy));
-  OK(ironhouse_policy_destroy(&policy));
+  give(&world, "pumps", policy);
 
   void *server = open_socket(context, ZMQ_PULL), *client = open_socket(context, ZMQ_PUSH);
   FAILS(IRONHOUSE_NOT_FOUND, ironhouse_socket_watch(server, authenticator, IRONHOUSE_TEXT("valves")));
@@ -61,7 +52,7 @@ static void put_out(int host_first)
   OK(ironhouse_socket_watch(server, authenticator, IRONHOUSE_TEXT("pumps")));
   bind_socket(server, endpoint);
   FAILS(IRONHOUSE_SOCKET_IN_USE, ironhouse_socket_watch(server, authenticator, IRONHOUSE_TEXT("pumps")));
-  OK(ironhouse_socket_curve_client(client, &api, keys, IRONHOUSE_TEXT(key)));
+  OK(ironhouse_socket_curve_client(client, &world.api, keys, IRONHOUSE_TEXT(key)));
   say_hello(client, endpoint);
   receive_hello(server, NULL, NULL);
   struct list list = await_peers(authenticator, 1);
@@ -69,35 +60,29 @@ static void put_out(int host_first)
 
   /* Disconnected, it comes back; its messages arrive again. */
   OK(ironhouse_authenticator_disconnect(authenticator, IRONHOUSE_TEXT(key)));
-  await(&heard, 2);
-  CHECK(heard.decisions[1].status == IRONHOUSE_ADMIT);
+  await(&world.heard, 2);
+  CHECK(world.heard.decisions[1].status == IRONHOUSE_ADMIT);
   CHECK(zmq_send(client, "Hello", 5, 0) == 5);
   receive_hello(server, NULL, NULL);
   await_peers(authenticator, 1);
 
   /* Its certificate is gone: it is put out, and refused when it comes back. */
   OK(ironhouse_store_remove(store, IRONHOUSE_TEXT(key)));
-  await(&heard, 3);
-  CHECK(heard.decisions[2].status == IRONHOUSE_REFUSE);
+  await(&world.heard, 3);
+  CHECK(world.heard.decisions[2].status == IRONHOUSE_REFUSE);
   await_peers(authenticator, 0);
   OK(ironhouse_store_destroy(&store));
   OK(ironhouse_certificate_destroy(&keys));
-  if (host_first) {
-    zmq_close(client);
-    zmq_close(server);
-    CHECK(zmq_ctx_term(context) == 0);
-    OK(ironhouse_authenticator_destroy(&authenticator));
-  } else {
-    OK(ironhouse_authenticator_destroy(&authenticator));
-    zmq_close(client);
-    zmq_close(server);
-    CHECK(zmq_ctx_term(context) == 0);
-  }
+  if (order == HOST_LAST)
+    OK(ironhouse_authenticator_destroy(&world.authenticator));
+  zmq_close(client);
+  zmq_close(server);
+  tear_down(&world, order);
 }
 
 int main(void)
 {
-  put_out(1);
-  put_out(0);
+  put_out(HOST_FIRST);
+  put_out(HOST_LAST);
   return 0;
 }

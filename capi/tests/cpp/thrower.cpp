@@ -12,15 +12,11 @@ static int throwing(void *, const ironhouse_peer_t *, ironhouse_reply_t *)
 
 int main()
 {
-  void *context = zmq_ctx_new();
-  ironhouse_api_t api;
-  ironhouse_api_init(&api);
-  ironhouse_authenticator_t *authenticator = nullptr;
-  OK(ironhouse_authenticator_start(&authenticator, &api, context, nullptr));
-  ironhouse_policy_t *policy = nullptr;
-  OK(ironhouse_policy_new(&policy));
+  world world;
+  set_up(&world);
+  ironhouse_policy_t *policy = new_policy();
   OK(ironhouse_policy_curve_callback(policy, throwing, nullptr, nullptr));
-  OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("asked"), policy));
+  give(&world, "asked", policy);
   char public_key[IRONHOUSE_KEY_SIZE], secret_key[IRONHOUSE_KEY_SIZE], text[1024];
   OK(ironhouse_keypair(public_key, secret_key));
   ironhouse_credential_t credential{};
@@ -29,7 +25,7 @@ int main()
   credential.name = public_key;
   credential.name_length = IRONHOUSE_NUL;
   int status = 0;
-  ironhouse_result_t result = ironhouse_authenticator_explain(authenticator, IRONHOUSE_TEXT("asked"), IRONHOUSE_TEXT("192.0.2.7"), &credential,
+  ironhouse_result_t result = ironhouse_authenticator_explain(world.authenticator, IRONHOUSE_TEXT("asked"), IRONHOUSE_TEXT("192.0.2.7"), &credential,
                                                               &status, text, sizeof text, nullptr);
   std::printf("survived: %d, %d\n", result, status);
   return 0;
