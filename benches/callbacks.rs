@@ -7,22 +7,23 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
+#[path = "common/handshakes.rs"]
+mod handshakes;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{option, quantile, spread};
+use handshakes::{Load, Server};
 use ironhouse::security::{
-    Authenticator, CurveClient, CurvePolicy, CurveServer, Policy, PublicKey, Reply,
-    SecretCertificate, Verdict,
+    Authenticator, CurvePolicy, CurveServer, Policy, PublicKey, Reply, SecretCertificate, Verdict,
 };
 use ironhouse::socket::options;
-use ironhouse::{Context, Socket, SocketType};
+use ironhouse::{Context, SocketType};
 
 /// What a slow callback takes.
 const SLOW: Duration = Duration::from_millis(50);
@@ -34,9 +35,6 @@ const LIMIT: f64 = 2.0;
 const KEYS: usize = 100;
 /// Kept in flight to find the rate.
 const IN_FLIGHT: usize = 32;
-/// A handshake that takes longer is lost.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 fn main() -> ExitCode {
     let arguments = common::arguments();
     if let [server, kind, threads, slow @ ..] = &arguments[..] {
@@ -56,11 +54,9 @@ fn main() -> ExitCode {
         _ if given > 0.0 => ("given", given),
         Ok(build) => ("rep200", rep200(&build, seconds)),
         Err(_) => {
-            let server = Server::start("any", 1, &[]);
-            (
-                "ours, any key",
-                Load::new(&server, slow, fast).rate(seconds),
-            )
+            let server = start("any", 1, &[]);
+            let rate = Load::new(&server, slow, fast).rate(IN_FLIGHT, seconds);
+            ("ours, any key", rate)
         }
     };
     let rate = full / 2.0;
@@ -73,7 +69,7 @@ fn main() -> ExitCode {
     );
 
     let servers = [("callback", threads), ("deferred", 1)]
-        .map(|(kind, threads)| (kind, Server::start(kind, threads, slow)));
+        .map(|(kind, threads)| (kind, start(kind, threads, slow)));
     // By server and share: [p50, p99, max, slow p50] a round.
     let mut results = [(); 2].map(|()| [(); 2].map(|()| Vec::new()));
     let mut lost = 0;
@@ -187,54 +183,15 @@ fn deferring(slow: HashSet<PublicKey>) -> CurvePolicy {
     })
 }
 
-/// A server in a process of its own: libsodium guards each connection's keys by calls that lock the whole memory of a process, and clients
-/// in the same one would be measured too.
-struct Server {
-    key: PublicKey,
-    endpoint: String,
-    /// Whose first message was there when.
-    arrivals: Receiver<(usize, Instant)>,
-    child: Child,
+fn start(kind: &str, threads: usize, slow: &[SecretCertificate]) -> Server {
+    let mut arguments = ["--server", kind, &threads.to_string()]
+        .map(String::from)
+        .to_vec();
+    arguments.extend(slow.iter().map(|key| key.public_key().to_string()));
+    Server::start(&arguments)
 }
 
-impl Server {
-    fn start(kind: &str, threads: usize, slow: &[SecretCertificate]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--server", kind, &threads.to_string()])
-            .args(slow.iter().map(|key| key.public_key().to_string()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines.next().unwrap().unwrap();
-        let (endpoint, key) = ready.split_once(' ').unwrap();
-        let (report, arrivals) = channel();
-        thread::spawn(move || {
-            for line in lines {
-                let number = line.unwrap().parse().unwrap();
-                if report.send((number, Instant::now())).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            key: key.parse().unwrap(),
-            endpoint: endpoint.to_owned(),
-            arrivals,
-            child,
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// The server's process: a number a line, as soon as a message brings it, until the end of its input.
+/// The server's process.
 fn serve(kind: &str, threads: usize, slow: &[String]) -> ! {
     let slow = slow.iter().map(|key| key.parse().unwrap()).collect();
     let context = Context::new().unwrap();
@@ -257,112 +214,5 @@ fn serve(kind: &str, threads: usize, slow: &[String]) -> ! {
         .secure(CurveServer::new(&certificate, &domain))
         .open()
         .unwrap();
-    let endpoint = socket.bind("tcp://127.0.0.1:*").unwrap();
-    println!("{endpoint} {}", certificate.public_key());
-    thread::spawn(move || {
-        loop {
-            let message = socket.recv_multipart().unwrap();
-            println!("{}", message[1].as_str().unwrap());
-        }
-    });
-    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-    std::process::exit(0);
-}
-
-/// Clients that connect, send one message and go.
-struct Load<'a> {
-    server: &'a Server,
-    context: Context,
-    slow: &'a [SecretCertificate],
-    fast: &'a [SecretCertificate],
-    share: f64,
-    /// When each was to begin, by its number.
-    open: HashMap<usize, (Instant, bool, Socket)>,
-    /// Milliseconds from then until its message was there.
-    others: Vec<f64>,
-    slow_ones: Vec<f64>,
-}
-
-impl<'a> Load<'a> {
-    fn new(
-        server: &'a Server,
-        slow: &'a [SecretCertificate],
-        fast: &'a [SecretCertificate],
-    ) -> Self {
-        Self {
-            server,
-            context: Context::new().unwrap(),
-            slow,
-            fast,
-            share: 0.0,
-            open: HashMap::new(),
-            others: Vec::new(),
-            slow_ones: Vec::new(),
-        }
-    }
-
-    fn begin(&mut self, due: Instant) {
-        // Never the same twice: a message may come after its run has ended.
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let spread = (number as u32).wrapping_mul(0x9e37_79b1) as f64 / 2f64.powi(32);
-        let is_slow = spread < self.share;
-        let keys = if is_slow { self.slow } else { self.fast };
-        let socket = self
-            .context
-            .socket(SocketType::Dealer)
-            .secure(CurveClient::new(
-                &keys[number % keys.len()],
-                self.server.key,
-            ))
-            .open()
-            .unwrap();
-        socket.connect(&self.server.endpoint).unwrap();
-        socket.send(number.to_string().as_str()).unwrap();
-        self.open.insert(number, (due, is_slow, socket));
-    }
-
-    /// Takes one arrival; false if there was none in time.
-    fn end_one(&mut self, timeout: Duration) -> bool {
-        let Ok((number, arrived)) = self.server.arrivals.recv_timeout(timeout) else {
-            return false;
-        };
-        if let Some((due, is_slow, _)) = self.open.remove(&number) {
-            let took = arrived.saturating_duration_since(due).as_secs_f64() * 1e3;
-            if is_slow {
-                self.slow_ones.push(took);
-            } else {
-                self.others.push(took);
-            }
-        }
-        true
-    }
-
-    /// So many a second, whether or not those before have ended.
-    fn run(&mut self, rate: f64, time: Duration) {
-        let (start, step) = (Instant::now(), Duration::from_secs_f64(1.0 / rate));
-        for turn in 0.. {
-            let due = start + step * turn;
-            if due > start + time {
-                break;
-            }
-            while let Some(left) = due.checked_duration_since(Instant::now()) {
-                self.end_one(left);
-            }
-            self.begin(due);
-        }
-        while !self.open.is_empty() && self.end_one(PATIENCE) {}
-    }
-
-    /// How many a second end, where always the same number is in flight.
-    fn rate(&mut self, time: Duration) -> f64 {
-        let start = Instant::now();
-        while start.elapsed() < time {
-            while self.open.len() < IN_FLIGHT {
-                self.begin(Instant::now());
-            }
-            assert!(self.end_one(PATIENCE));
-        }
-        self.others.len() as f64 / start.elapsed().as_secs_f64()
-    }
+    handshakes::serve(socket, certificate.public_key())
 }

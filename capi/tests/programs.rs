@@ -149,6 +149,10 @@ programs! {
     keys: "c/keys.c" with ["ironhouse_c", "zmq"];
     /// A host's own contexts and sockets, both orders of shutdown.
     host: "c/host.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// The same where functions have their addresses in the program.
+    host_at_a_fixed_address: "c/host.c" with ["-no-pie", "-fno-pie", "ironhouse_c", "zmq", "pthread"];
+    /// Handles that several threads use at once.
+    threads: "c/threads.c" with ["ironhouse_c", "zmq", "pthread"];
     /// Policies of every kind, and files.
     policies: "c/policies.c" with ["ironhouse_c", "zmq", "pthread"];
     /// A program that links neither library.
@@ -237,19 +241,22 @@ fn bare_callback_of_clang_that_throws_ends_the_process() {
 fn ends_by_what_it_throws(compiler: Compiler) {
     let libraries = ["ironhouse_c", "zmq", "pthread"];
     let program = build(compiler, "cpp/thrower.cpp", &libraries);
-    let ended = Command::new("timeout")
-        .args(["--kill-after=5", SECONDS])
-        .arg(program)
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&ended.stdout), "throws\n");
-    // Of a program that a signal ended, timeout says so as a shell does.
-    let aborted = 128 + libc::SIGABRT;
-    let by_signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
-    assert!(
-        ended.status.code() == Some(aborted) || by_signal == Some(libc::SIGABRT),
-        "{ended:?}"
-    );
+    for kind in ["decide", "ask", "event", "handshake", "free", "metadata"] {
+        let ended = Command::new("timeout")
+            .args(["--kill-after=5", SECONDS])
+            .arg(&program)
+            .arg(kind)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&ended.stdout), "throws\n", "{kind}");
+        // Of a program that a signal ended, timeout says so as a shell does.
+        let aborted = 128 + libc::SIGABRT;
+        let by_signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
+        assert!(
+            ended.status.code() == Some(aborted) || by_signal == Some(libc::SIGABRT),
+            "{kind}: {ended:?}"
+        );
+    }
 }
 
 /// An interpreter with a libzmq of its own.

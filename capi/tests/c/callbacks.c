@@ -210,6 +210,22 @@ static void never(enum order order)
   pthread_mutex_unlock(&data->mutex);
 }
 
+/* A callback whose answer comes after the deadline, or after the authenticator's end: its peer was told to try again. */
+static void too_late(int before_its_end)
+{
+  struct asked asked;
+  begin(&asked, 200, NULL, ask_later);
+  struct data *data = &asked.data;
+  decided(&asked, IRONHOUSE_RETRY);
+  if (before_its_end)
+    OK(ironhouse_reply_answer(&data->reply, IRONHOUSE_ADMIT));
+  end(&asked);
+  if (!before_its_end)
+    OK(ironhouse_reply_answer(&data->reply, IRONHOUSE_ADMIT));
+  CHECK(data->reply == NULL);
+  until(&data->mutex, &data->changed, &data->freed, 1);
+}
+
 static int destroy_everything(void *user_data, const ironhouse_peer_t *peer, ironhouse_reply_t *reply)
 {
   (void) peer;
@@ -267,6 +283,8 @@ int main(void)
   later(IRONHOUSE_RETRY);
   never(HOST_LAST);
   never(HOST_FIRST);
+  too_late(1);
+  too_late(0);
   by_itself();
   not_taken();
   return 0;

@@ -158,18 +158,61 @@ static void refused_sockets(void)
   FAILS(IRONHOUSE_INVALID_ARGUMENT, ironhouse_socket_plain_client(socket, &api, "", 0, IRONHOUSE_TEXT("secret")));
   zmq_close(socket);
 
-  /* In a child the handle is the parent's. */
+  OK(ironhouse_authenticator_destroy(&authenticator));
+  CHECK(zmq_ctx_term(context) == 0);
+}
+
+/* In a child the handles are the parent's, and new ones are its own. */
+static void forked(void)
+{
+  struct world world;
+  set_up(&world);
+  give_any(&world, "any");
+  char key[IRONHOUSE_KEY_SIZE], endpoint[64];
+  ironhouse_certificate_t *keys = new_keys(key);
+  ironhouse_store_t *store = NULL;
+  OK(ironhouse_store_memory(&store));
+  ironhouse_policy_t *policy = new_policy();
+  void *socket = open_socket(world.context, ZMQ_PULL);
   pid_t child = fork();
+  CHECK(child != -1);
   if (child == 0) {
-    FAILS(IRONHOUSE_FORKED, ironhouse_authenticator_destroy(&authenticator));
+    ironhouse_authenticator_t *authenticator = world.authenticator;
+    ironhouse_counters_t counters = {.size = sizeof counters};
+    FAILS(IRONHOUSE_FORKED, ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("any"), policy));
+    FAILS(IRONHOUSE_FORKED, ironhouse_authenticator_counters(authenticator, &counters));
+    FAILS(IRONHOUSE_FORKED, ironhouse_authenticator_revoke(authenticator, IRONHOUSE_TEXT(key)));
+    FAILS(IRONHOUSE_FORKED, ironhouse_socket_curve_server(socket, authenticator, IRONHOUSE_TEXT("any"), keys));
+    FAILS(IRONHOUSE_FORKED, ironhouse_store_insert(store, keys));
+    FAILS(IRONHOUSE_FORKED, ironhouse_policy_null(policy));
+    FAILS(IRONHOUSE_FORKED, ironhouse_store_destroy(&store));
+    FAILS(IRONHOUSE_FORKED, ironhouse_authenticator_destroy(&world.authenticator));
+    struct world own;
+    set_up(&own);
+    give_any(&own, "any");
+    ironhouse_certificate_t *own_keys = new_keys(key);
+    void *server = open_socket(own.context, ZMQ_PULL), *client = open_socket(own.context, ZMQ_PUSH);
+    OK(ironhouse_socket_curve_server(server, own.authenticator, IRONHOUSE_TEXT("any"), own_keys));
+    bind_socket(server, endpoint);
+    OK(ironhouse_socket_curve_client(client, &own.api, own_keys, IRONHOUSE_TEXT(key)));
+    say_hello(client, endpoint);
+    receive_hello(server, NULL, NULL);
+    zmq_close(client);
+    zmq_close(server);
+    tear_down(&own, HOST_LAST);
     /* Not _exit: valgrind would count what the parent's threads own. */
     execl("/bin/true", "true", (char *) NULL);
     _exit(1);
   }
   int status = -1;
   CHECK(waitpid(child, &status, 0) == child && status == 0);
-  OK(ironhouse_authenticator_destroy(&authenticator));
-  CHECK(zmq_ctx_term(context) == 0);
+  /* To the parent nothing has happened. */
+  OK(ironhouse_socket_curve_server(socket, world.authenticator, IRONHOUSE_TEXT("any"), keys));
+  zmq_close(socket);
+  OK(ironhouse_store_destroy(&store));
+  OK(ironhouse_policy_destroy(&policy));
+  OK(ironhouse_certificate_destroy(&keys));
+  tear_down(&world, HOST_LAST);
 }
 
 int main(void)
@@ -181,5 +224,6 @@ int main(void)
   curve(HOST_LAST);
   destroyed_too_early();
   refused_sockets();
+  forked();
   return 0;
 }

@@ -177,6 +177,19 @@ fn old_client_gets_an_even_number_of_strings_and_no_key() {
     }
 }
 
+/// So does one on a protected connection, where the key would be given.
+#[test]
+fn old_client_gets_no_key_over_a_protected_connection_either() {
+    let device = device();
+    let server = device.server(&["--admin-keys", "admin"]);
+    let said = device
+        .client(&server, &["--old", "--admin-key", "admin"])
+        .well();
+    assert!(said.starts_with("4 strings, heartbeats tango://"), "{said}");
+    assert!(!said.contains(&server.key), "{said}");
+    server.stop();
+}
+
 #[test]
 fn admin_socket_outlives_senseless_requests() {
     let device = device();
