@@ -50,17 +50,18 @@ fn main() -> ExitCode {
         }
         _ => build(),
     }
-    let rounds = option(&arguments, "--rounds", 9.0) as usize;
-    let seconds = option(&arguments, "--seconds", 1.0);
+    let rounds = option(&arguments, "--rounds", 101.0) as usize;
+    let seconds = option(&arguments, "--seconds", 0.1);
     let keys: Vec<_> = (0..100)
         .map(|_| SecretCertificate::generate().unwrap())
         .collect();
+    let servers = CONTENDERS.map(|of| Server::start(&["--server", of].map(String::from)));
     // By row and contender: a figure a round.
     let mut figures = [(); ROWS.len()].map(|()| [(); 2].map(|()| Vec::new()));
     for round in 0..rounds {
         for turn in 0..2 {
             let which = (round + turn) % 2;
-            let measured = measure(CONTENDERS[which], &keys, seconds);
+            let measured = measure(&servers[which], CONTENDERS[which], &keys, seconds);
             for (row, figure) in figures.iter_mut().zip(measured) {
                 row[which].push(figure);
             }
@@ -82,17 +83,13 @@ fn main() -> ExitCode {
 }
 
 /// A round of one contender, in the order of `ROWS`.
-fn measure(contender: &str, keys: &[SecretCertificate], seconds: f64) -> [f64; 4] {
+fn measure(server: &Server, contender: &str, keys: &[SecretCertificate], seconds: f64) -> [f64; 4] {
     let time = Duration::from_secs_f64(seconds);
-    let server = Server::start(&["--server", contender].map(String::from));
-    // What is done once is done.
-    Load::new(&server, keys, keys).rate(IN_FLIGHT, Duration::from_millis(100));
-    let alone = 1e6 / Load::new(&server, keys, keys).rate(1, time);
+    let alone = 1e6 / Load::new(server, keys, keys).rate(1, time);
     let cpu = server.cpu_time();
-    let mut load = Load::new(&server, keys, keys);
+    let mut load = Load::new(server, keys, keys);
     let together = 1e6 / load.rate(IN_FLIGHT, time);
     let cpu = (server.cpu_time() - cpu) * 1e6 / load.others.len() as f64;
-    drop(server);
     let said = output(Command::new(std::env::current_exe().unwrap()).args([
         "--zap",
         contender,
@@ -164,6 +161,10 @@ fn requests(contender: &str, seconds: f64) -> f64 {
         assert_eq!(reply[3].as_str().unwrap(), "200");
     };
     (0..IN_FLIGHT).for_each(|_| ask());
+    for _ in 0..1000 {
+        answered();
+        ask();
+    }
     let (start, mut count) = (Instant::now(), 0u32);
     while start.elapsed().as_secs_f64() < seconds {
         answered();

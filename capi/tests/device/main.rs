@@ -10,6 +10,7 @@ mod admin;
 #[path = "../common/mod.rs"]
 mod common;
 mod programs;
+mod readme;
 
 use std::fs;
 

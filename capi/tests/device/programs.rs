@@ -144,9 +144,14 @@ impl Device {
     }
 }
 
+/// Ends a process as ctrl-C does.
+pub fn interrupt(id: &str) {
+    output(Command::new("sh").args(["-c", "kill -INT \"$0\"", id]));
+}
+
 /// A program that runs, and is ended when this is dropped.
 pub struct Program {
-    child: Child,
+    pub child: Child,
     lines: Receiver<String>,
     errors: Option<thread::JoinHandle<String>>,
 }
@@ -159,7 +164,7 @@ pub struct Said {
 }
 
 impl Program {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -185,25 +190,34 @@ impl Program {
 
     /// The next line with this text; those before it are passed over.
     pub fn line_with(&mut self, text: &str) -> String {
+        self.lines_until(text).pop().unwrap()
+    }
+
+    /// All lines to the next one with this text.
+    pub fn lines_until(&mut self, text: &str) -> Vec<String> {
         let until = Instant::now() + SOON;
+        let mut lines = Vec::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(_) => {}
+                Ok(line) => {
+                    let found = line.contains(text);
+                    lines.push(line);
+                    if found {
+                        return lines;
+                    }
+                }
                 Err(error) => {
                     let _ = self.child.kill();
                     let errors = self.errors.take().unwrap().join().unwrap();
-                    panic!("no line with {text:?}: {error}\n{errors}");
+                    panic!("no line with {text:?}: {error}\n{lines:#?}\n{errors}");
                 }
             }
         }
     }
 
-    /// As ctrl-C does.
     pub fn interrupt(&self) {
-        let id = self.child.id().to_string();
-        output(Command::new("sh").args(["-c", "kill -INT \"$0\"", &id]));
+        interrupt(&self.child.id().to_string());
     }
 
     /// Waits for its end.
