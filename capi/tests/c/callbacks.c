@@ -176,7 +176,7 @@ static void later(int status)
   struct asked asked;
   begin(&asked, 0, NULL, ask_later);
   struct data *data = &asked.data;
-  until(&data->mutex, &data->changed, &data->asked, 1);
+  wait_until(&data->mutex, &data->changed, &data->asked, 1);
   OK(ironhouse_reply_set_user_id(data->reply, IRONHOUSE_TEXT("grace")));
   if (status == IRONHOUSE_RETRY)
     OK(ironhouse_reply_destroy(&data->reply)); /* No answer is that. */
@@ -204,7 +204,7 @@ static void never(enum order order)
   data->released = 1;
   pthread_cond_broadcast(&data->changed);
   pthread_mutex_unlock(&data->mutex);
-  until(&data->mutex, &data->changed, &data->freed, 1);
+  wait_until(&data->mutex, &data->changed, &data->freed, 1);
   pthread_mutex_lock(&data->mutex);
   CHECK(data->freed == 1);
   pthread_mutex_unlock(&data->mutex);
@@ -223,7 +223,7 @@ static void too_late(int before_its_end)
   if (!before_its_end)
     OK(ironhouse_reply_answer(&data->reply, IRONHOUSE_ADMIT));
   CHECK(data->reply == NULL);
-  until(&data->mutex, &data->changed, &data->freed, 1);
+  wait_until(&data->mutex, &data->changed, &data->freed, 1);
 }
 
 static int destroy_everything(void *user_data, const ironhouse_peer_t *peer, ironhouse_reply_t *reply)
@@ -244,7 +244,7 @@ static void by_itself(void)
   ironhouse_policy_t *policy = new_policy();
   OK(ironhouse_policy_curve_callback(policy, destroy_everything, &world->authenticator, NULL));
   serve(&asked, policy);
-  until(&world->heard.mutex, &world->heard.changed, &world->heard.freed, 1);
+  wait_until(&world->heard.mutex, &world->heard.changed, &world->heard.freed, 1);
   close_sockets(&asked);
   CHECK(zmq_ctx_term(world->context) == 0);
 }

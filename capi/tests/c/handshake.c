@@ -33,7 +33,7 @@ static void enough(void *user_data)
 /* Waits until a number is no longer 0. */
 static void told_by(struct told *told, const int *number)
 {
-  until(&told->mutex, &told->changed, number, 1);
+  wait_until(&told->mutex, &told->changed, number, 1);
 }
 
 int main(void)

@@ -12,7 +12,7 @@
 enum { SOON = 20000 };
 
 /* Waits until a number, which others change, is at least this. */
-static inline void until(pthread_mutex_t *mutex, pthread_cond_t *changed, const int *number, int least)
+static inline void wait_until(pthread_mutex_t *mutex, pthread_cond_t *changed, const int *number, int least)
 {
   struct timespec end;
   clock_gettime(CLOCK_REALTIME, &end);
@@ -33,6 +33,8 @@ struct heard {
     char reason[64], identity[64], mechanism[16];
   } decisions[64];
 };
+
+#define NOTHING_HEARD {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, {{0, "", "", ""}}}
 
 static inline void hear(void *user_data, const ironhouse_event_t *event)
 {
@@ -64,7 +66,7 @@ static inline void heard_enough(void *user_data)
 /* Waits until there are so many decisions. */
 static inline void await(struct heard *heard, int count)
 {
-  until(&heard->mutex, &heard->changed, &heard->count, count);
+  wait_until(&heard->mutex, &heard->changed, &heard->count, count);
 }
 
 /* A program's context, with an authenticator whose decisions are heard. */

@@ -2,10 +2,17 @@
 #ifndef IRONHOUSE_COMPAT_CZMQ_ZAUTH_H
 #define IRONHOUSE_COMPAT_CZMQ_ZAUTH_H
 
-/* What the thread that prints looks at. */
+/* What the thread that prints looks at. It has two owners: zauth, and the library, whose thread ends with the context. */
 struct czmq2_trace {
-  int verbose, allowing, denying;
+  int verbose, allowing, denying, owners;
 };
+
+static inline void czmq2_trace_release(void *data)
+{
+  struct czmq2_trace *trace = (struct czmq2_trace *) data;
+  if (__atomic_sub_fetch(&trace->owners, 1, __ATOMIC_ACQ_REL) == 0)
+    free(trace);
+}
 
 /* How one domain admits over PLAIN and CURVE. */
 struct czmq2_rule {
@@ -124,6 +131,8 @@ static inline void zauth_destroy(zauth_t **self_p)
   czmq2_rule_clear(&self->all);
   czmq2_list_clear(&self->allowed);
   czmq2_list_clear(&self->denied);
+  if (self->trace)
+    czmq2_trace_release(self->trace);
   free(self);
   *self_p = NULL;
 }
@@ -153,10 +162,14 @@ static inline zauth_t *zauth_new(zctx_t *ctx)
 static inline void zauth_set_verbose(zauth_t *self, bool verbose)
 {
   if (!self->trace && verbose) {
-    /* Freed by the library. */
     struct czmq2_trace *trace = (struct czmq2_trace *) czmq2_new(sizeof *trace);
-    ironhouse_result_t result = ironhouse_authenticator_on_event(self->authenticator, czmq2_print_event, trace, free);
-    self->trace = czmq2_ok("zauth_set_verbose", result) ? trace : NULL;
+    trace->owners = 2;
+    ironhouse_result_t result =
+        ironhouse_authenticator_on_event(self->authenticator, czmq2_print_event, trace, czmq2_trace_release);
+    if (czmq2_ok("zauth_set_verbose", result))
+      self->trace = trace;
+    else
+      czmq2_trace_release(trace);
     czmq2_auth_apply(self);
   }
   if (self->trace)

@@ -28,6 +28,17 @@ int main (void)
     zctx_destroy (&ctx);
     zauth_destroy (&auth);
 
+    //  An authenticator that outlives its context may still be told what to do
+    ctx = zctx_new ();
+    auth = zauth_new (ctx);
+    zauth_set_verbose (auth, true);
+    zctx_destroy (&ctx);
+    zclock_sleep (50);
+    zauth_allow (auth, "127.0.0.1");
+    zauth_configure_curve (auth, "*", CURVE_ALLOW_ANY);
+    zauth_set_verbose (auth, false);
+    zauth_destroy (&auth);
+
     //  A socket of libzmq's own that another thread waits at
     ctx = zctx_new ();
     void *socket = zmq_socket (zctx_underlying (ctx), ZMQ_PULL);
