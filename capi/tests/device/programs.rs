@@ -190,12 +190,12 @@ impl Program {
 
     /// The next line with this text; those before it are passed over.
     pub fn line_with(&mut self, text: &str) -> String {
-        self.lines_until(text).pop().unwrap()
+        self.lines_until(text, SOON).pop().unwrap()
     }
 
     /// All lines to the next one with this text.
-    pub fn lines_until(&mut self, text: &str) -> Vec<String> {
-        let until = Instant::now() + SOON;
+    pub fn lines_until(&mut self, text: &str, patience: Duration) -> Vec<String> {
+        let until = Instant::now() + patience;
         let mut lines = Vec::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());

@@ -4,8 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
+use std::time::Duration;
 
-use crate::programs::{Program, interrupt};
+use crate::programs::{Program, SOON, interrupt};
+
+/// How long a block may take: one of them builds the library.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What a README has typed, and what it says is printed.
 enum Block {
@@ -60,7 +64,7 @@ impl Terminal {
     fn type_in(&mut self, commands: &str) -> Vec<String> {
         const END: &str = "== these are over";
         self.write(&format!("{commands}\necho '{END}'\n"));
-        self.shell.lines_until(END)
+        self.shell.lines_until(END, PATIENCE)
     }
 }
 
@@ -115,7 +119,7 @@ fn readmes_of_the_examples_hold_to_the_letter() {
     };
     terminal.type_in(build);
     terminal.write(serve);
-    let lines = terminal.shell.lines_until("ready");
+    let lines = terminal.shell.lines_until("ready", SOON);
     prints(&lines, ready);
     // The one that the system chose, in the place of the README's.
     let endpoint = |text: &str| {
@@ -130,10 +134,22 @@ fn readmes_of_the_examples_hold_to_the_letter() {
         let printed = other.type_in(&commands.replace(&written, &chosen));
         prints(&printed, expected);
     }
-    prints(&terminal.shell.lines_until("REFUSED"), refused);
+    prints(&terminal.shell.lines_until("REFUSED", SOON), refused);
     // Ctrl-C goes to what runs in the foreground.
     let shell = terminal.shell.child.id();
     let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
     interrupt(children.trim());
     terminal.shell.line_with("stopped");
+}
+
+#[test]
+fn keys_and_numbers_may_differ() {
+    let printed = ["event pressure 7 0.700000".to_owned(), "stopped".to_owned()];
+    prints(&printed, "event pressure 3 0.300000\nstopped\n");
+}
+
+#[test]
+#[should_panic(expected = "is missing")]
+fn words_may_not() {
+    prints(&["event speed 3".to_owned()], "event pressure 3\n");
 }
