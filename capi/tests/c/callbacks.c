@@ -119,7 +119,7 @@ static void serve(struct asked *asked, ironhouse_policy_t *policy)
 /* What the callback is given, of a policy that asks it; the authenticator decides within so many milliseconds, or its own time if that is 0. */
 static void begin(struct asked *asked, uint32_t deadline, ironhouse_decide_fn decide, ironhouse_ask_fn ask)
 {
-  ironhouse_authenticator_options_t options = {sizeof options, deadline, 4};
+  ironhouse_authenticator_options_t options = {.size = sizeof options, .deadline = deadline, .callback_threads = 4};
   attach(&asked->world, zmq_ctx_new(), &options);
   asked->keys = new_keys(asked->key);
   struct data *data = &asked->data;
