@@ -7,7 +7,7 @@ pub(crate) mod context;
 mod cure;
 pub(crate) mod dir;
 #[cfg(feature = "draft")]
-mod draft;
+pub(crate) mod draft;
 pub(crate) mod fd;
 pub(crate) mod locked;
 pub(crate) mod message;

@@ -56,6 +56,8 @@ mod pollable;
 mod poller;
 pub(crate) mod probe;
 mod proxy;
+#[cfg(feature = "draft")]
+mod shared;
 mod steerable;
 mod timers;
 #[cfg(feature = "tokio")]
@@ -90,6 +92,8 @@ pub use options::{ContextOption, SocketOption};
 pub use pollable::PollableSocket;
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
+#[cfg(feature = "draft")]
+pub use shared::{Shared, ThreadSafe};
 pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};
 pub use timers::{TimerId, Timers};
 #[cfg(feature = "draft")]

@@ -198,6 +198,7 @@ fn draft() -> Vec<&'static str> {
         "Socket::leave" => Socket::leave;
         "Socket::connect_peer" => Socket::connect_peer;
         "Socket::peer_is_writable" => Socket::peer_is_writable;
+        "Typed::share" => Typed::<Server>::share;
         "Socket::report_pipes_stats" => Socket::report_pipes_stats;
     }
     .to_vec();
