@@ -172,6 +172,7 @@ impl Message {
     }
 
     /// The message as the library behind `api` takes it.
+    #[inline]
     pub(crate) fn into_raw(self, api: &'static Api) -> Result<RawMessage> {
         match self.0 {
             Content::Plain(bytes) => RawMessage::from_bytes(api, bytes),
