@@ -1,6 +1,7 @@
 //! libzmq's draft API: it works where the library has it, and is `Unsupported` where not. `ci/check.sh vendored` runs the first, with the
 //! embedded library; the system's is usually a stable one.
 
+use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
@@ -238,6 +239,48 @@ fn a_dish_receives_the_groups_it_joined() {
         );
         dish.as_ref().leave("weather").unwrap();
         assert!(dish.as_ref().leave("weather").is_err());
+    });
+}
+
+#[test]
+fn messages_pass_over_udp_and_where_the_library_has_it_over_websockets() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let radio = context.typed::<Radio>().open().unwrap();
+        let dish = context.typed::<Dish>().open().unwrap();
+        dish.as_ref().join("weather").unwrap();
+        // A port that was free a moment ago.
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr();
+        let at = format!("udp://127.0.0.1:{}", port.unwrap().port());
+        dish.bind(&at).unwrap();
+        dish.set(options::RCV_TIMEO, Some(Duration::from_millis(20)))
+            .unwrap();
+        radio.connect(&at).unwrap();
+        // What comes before the dish is ready is lost, as UDP may lose any.
+        let rain = loop {
+            let rain = Message::from("rain").with_group("weather").unwrap();
+            radio.send(rain).unwrap();
+            match dish.recv() {
+                Err(Error::Again) => {}
+                rain => break rain.unwrap(),
+            }
+        };
+        assert_eq!(
+            (rain.as_str(), rain.group()),
+            (Some("rain"), Some("weather"))
+        );
+
+        let server = context.typed::<Server>().open().unwrap();
+        let bound = server.bind("ws://127.0.0.1:*");
+        if !context.has(Capability::Ws) {
+            let text = bound.unwrap_err().to_string();
+            assert!(text.contains("no such transport"), "{text}");
+            return;
+        }
+        let client = context.typed::<Client>().open().unwrap();
+        client.connect(&bound.unwrap()).unwrap();
+        client.send("question").unwrap();
+        assert_eq!(server.recv().unwrap(), "question");
     });
 }
 
