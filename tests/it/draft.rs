@@ -136,9 +136,7 @@ fn a_shared_socket_is_used_by_several_threads_at_once() {
                     scope.spawn(move || {
                         (0..QUESTIONS)
                             .map(|n| {
-                                client
-                                    .send((thread * QUESTIONS + n).to_ne_bytes())
-                                    .unwrap();
+                                client.send((thread * QUESTIONS + n).to_ne_bytes()).unwrap();
                                 let answer = client.recv().unwrap();
                                 u32::from_ne_bytes(answer[..].try_into().unwrap())
                             })

@@ -6,7 +6,7 @@ mod reach;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -432,6 +432,35 @@ fn a_server_is_told_who_failed_before_there_was_a_decision_and_why() {
         );
         // The audit has what cannot be had for nothing.
         assert_eq!(audit.next(Some(SOON)), decision);
+    });
+}
+
+#[test]
+fn a_server_over_ipc_is_told_of_keys_that_do_not_fit_and_of_who_keeps_silent() {
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let policy = Policy::new().curve(CurvePolicy::any_key());
+        let domain = authenticator.domain("d", policy).unwrap();
+        let (pair, other) = (
+            SecretCertificate::generate().unwrap(),
+            SecretCertificate::generate().unwrap(),
+        );
+        let server = context
+            .socket(SocketType::Pull)
+            .set(options::HANDSHAKE_IVL, Duration::from_secs(1))
+            .secure(CurveServer::new(&pair, &domain))
+            .open()
+            .unwrap();
+        let at = server.bind(&endpoint("ipc")).unwrap();
+        let events = authenticator.handshakes();
+        let silent = SocketAddr::from_abstract_name(at.strip_prefix("ipc://@").unwrap());
+        let silent = UnixStream::connect_addr(&silent.unwrap()).unwrap();
+        let failed = failed_by(&events, HandshakeFault::TimedOut);
+        assert_eq!((&*failed.domain, &failed.endpoint), ("d", &at));
+        drop(silent);
+        drop(curve(&other).connect_checked(&at, SOON).unwrap_err());
+        failed_by(&events, HandshakeFault::Keys);
     });
 }
 

@@ -1,7 +1,6 @@
 //! Whether there is a peer at all, and one that speaks the protocol.
 
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
 
 use ironhouse::socket::Monitor;
 
