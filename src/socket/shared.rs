@@ -56,6 +56,9 @@ impl ThreadSafe for Channel {}
 /// # }
 /// ```
 ///
+/// Of two thread-safe sockets that are connected over inproc, each takes the other's lock while it holds its own: two threads, one at each, may
+/// wait for each other for ever, shared or not (libzmq's issue 3048, present in 4.3.5). Connect them over tcp or ipc.
+///
 /// A socket of another type has no `share`:
 ///
 /// ```compile_fail,E0599

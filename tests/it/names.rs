@@ -304,9 +304,9 @@ fn everything_that_the_table_names_of_ours_is_there() {
 
 #[test]
 fn an_option_stands_beside_its_own_name() {
-    let mut options = stable_options();
+    let options = stable_options().into_iter();
     #[cfg(feature = "draft")]
-    options.extend(draft_options());
+    let options = options.chain(draft_options());
     for (option, c_name) in options {
         let own = |(c, ours, _): &(Vec<&str>, Vec<&str>, bool)| {
             ours.contains(&option) && c.contains(&&*c_name)
