@@ -56,10 +56,11 @@ const BENCH: Bench = Bench {
     ],
     sizes: &[16, 256, 4096, 65_536, 1_048_576],
     of_ours: true,
-    heading: "How much faster ours is than",
+    heading: "How much faster ours is than:",
     lowest: 0.5,
-    lines: &[LEAST],
+    lines: [LEAST; 2],
     promise: "at least 0.98 of C, and 1 of the others",
+    of_others: "rust-zmq has no rows with CURVE: the libzmq that it embeds is built without.",
     keeps: |_, (name, ratio)| *ratio >= if *name == "C" { LEAST } else { 1.0 },
 };
 

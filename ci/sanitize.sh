@@ -20,7 +20,7 @@ target=$(rustc --version --verbose | sed -n 's/^host: //p')
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$sanitizer" CARGO_TARGET_DIR=target/sanitize-$sanitizer
 # Random cases: a sanitizer costs ten times as much.
 export PROPTEST_CASES=16
-features=()
+features=(--features tokio)
 # libzmq asks malloc for as many bytes as a peer's frame claims to have, and takes the refusal: the connection ends.
 options=allocator_may_return_null=1
 if [ "$sanitizer" = thread ]; then
@@ -28,7 +28,7 @@ if [ "$sanitizer" = thread ]; then
   export LIBZMQ_NO_PKG_CONFIG=1 CFLAGS=-fsanitize=thread CXXFLAGS=-fsanitize=thread
   export TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp $options ${TSAN_OPTIONS:-}"
   RUSTFLAGS+=" -Cunsafe-allow-abi-mismatch=sanitizer"
-  features=(--features vendored)
+  features=(--features tokio,vendored,draft)
 else
   export ASAN_OPTIONS="detect_stack_use_after_return=1 $options ${ASAN_OPTIONS:-}"
 fi

@@ -20,7 +20,7 @@ pub enum Error {
     #[error("the operation would block, or its time-out ended")]
     Again,
     /// The context was shut down (`ETERM`): close what uses it.
-    #[error("the context was shut down")]
+    #[error("the context was shut down: close what uses it, and make a new one to go on")]
     Terminated,
     /// A signal arrived during the call (`EINTR`): call again, or see to the signal first.
     #[error("a signal interrupted the call")]

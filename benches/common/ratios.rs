@@ -1,11 +1,13 @@
 //! Rows of ratios: as text, JSON, Markdown and a plot.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 const COLOURS: [&str; 3] = ["#1b6ca8", "#c9622b", "#6a9a3c"];
+const PROMISED: &str = "#e0a0a0";
 
 /// What is measured, and how it is told.
 pub struct Bench {
@@ -26,9 +28,11 @@ pub struct Bench {
     pub heading: &'static str,
     /// Where the plot may begin.
     pub lowest: f64,
-    /// Ratios that are promised, for the plot.
-    pub lines: &'static [f64],
+    /// Ratios of throughput and of latency that are promised, for the plot.
+    pub lines: [f64; 2],
     pub promise: &'static str,
+    /// What a reader should know of the others.
+    pub of_others: &'static str,
     /// Whether ours keeps the promise beside this contender of the row.
     pub keeps: fn(&Row, &(&'static str, f64)) -> bool,
 }
@@ -142,11 +146,12 @@ pub fn write(bench: &Bench, rows: &[Row], arguments: &str, about: &str, folder: 
     let (name, head) = (bench.name, first.head(bench));
     let mut text = format!(
         "# {}\n\nMade by `{} -- {arguments}`: {about} {}; figures are messages a second, or microseconds a round trip.\n\n\
-         ![ratios]({name}.svg)\n\n{}\n\n| | {} |\n|---|{}\n",
+         ![ratios]({name}.svg)\n\n{}\n\n{}\n\n| | {} |\n|---|{}\n",
         bench.title,
         bench.command,
         bench.explained,
         bench.verdict(rows),
+        bench.of_others,
         head.join(" | "),
         "---:|".repeat(head.len()),
     );
@@ -157,14 +162,13 @@ pub fn write(bench: &Bench, rows: &[Row], arguments: &str, about: &str, folder: 
     std::fs::write(folder.join(format!("{name}.svg")), svg(bench, rows)).unwrap();
 }
 
-/// A line a row, with a dot for each ratio.
+/// A line a row, with a dot for each ratio, or where that is beyond the edge an arrow and the number.
 fn svg(bench: &Bench, rows: &[Row]) -> String {
     let all = || {
-        rows.iter()
-            .flat_map(|row| &row.ratios)
-            .map(|(_, ratio)| *ratio)
+        let ratios = rows.iter().flat_map(|row| &row.ratios);
+        ratios.map(|(_, ratio)| *ratio)
     };
-    // In tenths around 1; what is further out sits on the edge.
+    // In tenths around 1.
     let low = (all().fold(0.9, f64::min) * 10.0).floor() / 10.0;
     let low = low.max(bench.lowest);
     let high = (all().fold(1.1, f64::max) * 10.0).ceil().min(20.0) / 10.0;
@@ -174,13 +178,13 @@ fn svg(bench: &Bench, rows: &[Row]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" font-family=\"sans-serif\" font-size=\"10\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"{left}\" y=\"16\" font-size=\"12\">{}</text>\n",
-        left + width + 30.0,
+         <text x=\"4\" y=\"16\" font-size=\"12\">{}</text>\n",
+        left + width + 40.0,
         bottom + 20.0,
         bench.heading
     );
     for (at, (name, _)) in rows.iter().take(1).flat_map(|row| &row.ratios).enumerate() {
-        let (dot, colour) = (left + 190.0 + 80.0 * at as f64, COLOURS[at % COLOURS.len()]);
+        let (dot, colour) = (left + 4.0 + 80.0 * at as f64, COLOURS[at % COLOURS.len()]);
         writeln!(
             svg,
             "<circle cx=\"{dot}\" cy=\"12\" r=\"4\" fill=\"{colour}\"/><text x=\"{}\" y=\"16\" font-size=\"12\">{name}</text>",
@@ -188,47 +192,68 @@ fn svg(bench: &Bench, rows: &[Row]) -> String {
         )
         .unwrap();
     }
-    let tenths = (low * 10.0).round() as u32..=(high * 10.0).round() as u32;
-    let grid = tenths.map(|tenth| (f64::from(tenth) / 10.0, "#ddd"));
-    let promised = bench.lines.iter().map(|ratio| (*ratio, "#e0a0a0"));
-    for (ratio, colour) in grid.chain(promised).chain([(1.0, "#888")]) {
-        let x = x(ratio);
+    writeln!(
+        svg,
+        "<path d=\"M{} 12h16\" stroke=\"{PROMISED}\" stroke-width=\"2\"/><text x=\"{}\" y=\"16\" font-size=\"12\">promised</text>",
+        left + width - 90.0,
+        left + width - 70.0
+    )
+    .unwrap();
+    for tenth in (low * 10.0).round() as u32..=(high * 10.0).round() as u32 {
+        let (ratio, y) = (f64::from(tenth) / 10.0, top - 6.0);
+        let (x, colour) = (x(ratio), if tenth == 10 { "#888" } else { "#ddd" });
         writeln!(
             svg,
-            "<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"{colour}\"/>"
+            "<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"{colour}\"/><text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{ratio}</text>"
         )
         .unwrap();
-        if colour != "#e0a0a0" {
-            let y = top - 6.0;
-            writeln!(
-                svg,
-                "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{ratio}</text>"
-            )
-            .unwrap();
-        }
     }
     for (at, row) in rows.iter().enumerate() {
-        let y = top + step * (at as f64 + 0.5);
+        let (above, y) = (top + step * at as f64, top + step * (at as f64 + 0.5));
+        let promised = x(bench.lines[usize::from(row.job[0] == "latency")]);
         writeln!(
             svg,
-            "<text x=\"4\" y=\"{:.1}\">{}</text>",
+            "<text x=\"4\" y=\"{:.1}\">{}</text><path d=\"M{promised:.1} {above}v{step}\" stroke=\"{PROMISED}\" stroke-width=\"2\"/>",
             y + 3.5,
             row.name()
         )
         .unwrap();
-        // The first last, on top of the others.
-        for (at, (name, ratio)) in row.ratios.iter().enumerate().rev() {
-            if ratio.is_nan() {
-                continue;
-            }
+        if at > 0 && rows[at - 1].job != row.job {
+            let colour = match rows[at - 1].job[0] == row.job[0] {
+                true => "#eee",
+                false => "#888",
+            };
             writeln!(
                 svg,
-                "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{}\"><title>{name} {ratio:.3}</title></circle>",
-                x(*ratio),
-                COLOURS[at % COLOURS.len()]
+                "<path d=\"M4 {above}H{}\" stroke=\"{colour}\"/>",
+                left + width
             )
             .unwrap();
         }
+        // The first last, on top of the others.
+        for (at, (name, ratio)) in row.ratios.iter().enumerate().rev() {
+            if !ratio.is_nan() {
+                let colour = COLOURS[at % COLOURS.len()];
+                let title = format!("<title>{name} {ratio:.3}</title>");
+                let mark = mark(*ratio, low..=high, x(*ratio), y);
+                writeln!(svg, "<g fill=\"{colour}\">{title}{mark}</g>").unwrap();
+            }
+        }
     }
     svg + "</svg>\n"
+}
+
+fn mark(ratio: f64, within: RangeInclusive<f64>, x: f64, y: f64) -> String {
+    if within.contains(&ratio) {
+        return format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>");
+    }
+    let (points, beside, anchor) = match ratio > *within.end() {
+        true => ("v8l6-4z", x + 8.0, "start"),
+        false => ("v8l-6-4z", x - 8.0, "end"),
+    };
+    format!(
+        "<path d=\"M{x:.1} {:.1}{points}\"/><text x=\"{beside:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{ratio:.1}</text>",
+        y - 4.0,
+        y + 3.5
+    )
 }

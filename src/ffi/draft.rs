@@ -1,6 +1,8 @@
 //! libzmq's draft functions, where the library has them.
 
 use std::ffi::{CStr, c_int};
+use std::mem::ManuallyDrop;
+use std::sync::{Mutex, PoisonError};
 
 use zmq_sys_wrap::zmq;
 
@@ -91,6 +93,53 @@ impl RawSocket {
         // SAFETY: the socket is open and the text ends in NUL.
         let rc = unsafe { monitor(self.as_ptr(), endpoint.as_ptr(), events, version, kind) };
         check(self.api(), rc, call).map(|_| true)
+    }
+}
+
+/// A socket that its library calls thread-safe, for any number of threads; it lives in `T`.
+#[derive(Debug)]
+pub(crate) struct ThreadSafe<T> {
+    /// A second handle to it: never dropped, so that the socket is closed with its owner only.
+    raw: ManuallyDrop<RawSocket>,
+    owner: Mutex<T>,
+}
+
+// SAFETY: zmq_socket(3), "Thread safety": only "not thread safe" sockets must not be used from multiple threads, and `new` has asked the
+// library (ZMQ_THREAD_SAFE) that this one is none of them. All else of the owner is behind its lock.
+unsafe impl<T: Send> Sync for ThreadSafe<T> {}
+
+impl<T> ThreadSafe<T> {
+    /// `raw` answers the owner's own socket, which it keeps open while it lives.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where its library does not call it thread-safe.
+    pub(crate) fn new(owner: T, raw: impl FnOnce(&T) -> &RawSocket) -> Result<Self> {
+        let socket = raw(&owner);
+        let mut safe = [0; size_of::<c_int>()];
+        socket.get(zmq::ZMQ_THREAD_SAFE as c_int, &mut safe)?;
+        if c_int::from_ne_bytes(safe) == 0 {
+            return Err(Error::no_draft());
+        }
+        // SAFETY: a socket of that library, open as long as its owner, which only `into_owner` and the drop of both take away; several
+        // threads may use it, as asked above.
+        let raw = unsafe { RawSocket::borrow(socket.as_non_null(), socket.api()) };
+        let owner = Mutex::new(owner);
+        Ok(Self { raw, owner })
+    }
+
+    /// For calls of libzmq's, which orders them itself.
+    pub(crate) fn raw(&self) -> &RawSocket {
+        &self.raw
+    }
+
+    /// For all else: one thread at a time.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        f(&self.owner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn into_owner(self) -> T {
+        let owner = self.owner.into_inner();
+        owner.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod context;
 mod cure;
 pub(crate) mod dir;
 #[cfg(feature = "draft")]
-mod draft;
+pub(crate) mod draft;
 pub(crate) mod fd;
 pub(crate) mod locked;
 pub(crate) mod message;
@@ -80,4 +80,54 @@ pub(crate) fn version(api: &Api) -> (i32, i32, i32) {
     // SAFETY: zmq_version writes three ints, each through a valid pointer.
     unsafe { (api.version)(&mut major, &mut minor, &mut patch) };
     (major, minor, patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use proptest::strategy::Strategy;
+
+    use super::*;
+
+    thread_local! {
+        static LEFT_BEHIND: Cell<c_int> = const { Cell::new(0) };
+    }
+
+    unsafe extern "C" fn left_behind() -> c_int {
+        LEFT_BEHIND.get()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_error_number_of_any_call_is_an_error_that_can_be_shown(
+            errno in proptest::prop_oneof![
+                proptest::num::i32::ANY,
+                0..200,
+                (0..60).prop_map(|n| zmq_sys_wrap::zmq::ZMQ_HAUSNUMERO as i32 + n),
+            ],
+            call in proptest::sample::select(vec![
+                "zmq_bind", "zmq_connect", "zmq_unbind", "zmq_disconnect", "zmq_socket", "zmq_msg_send", "zmq_send", "zmq_msg_recv",
+                "zmq_join", "zmq_leave", "zmq_connect_peer", "zmq_socket_get_peer_state", "zmq_poll", "zmq_proxy",
+            ]),
+            on in ".*",
+        ) {
+            let api = Api { errno: left_behind, ..*Api::linked() };
+            LEFT_BEHIND.set(errno);
+            let error = check(&api, -1, call).unwrap_err().on(&on);
+            let shown = error.to_string();
+            match error {
+                Error::Zmq { errno: kept, .. } => {
+                    assert_eq!(kept.0, errno);
+                    assert!(shown.starts_with(call) && shown.contains(&*on), "{shown}");
+                }
+                Error::Again => assert_eq!(errno, libc::EAGAIN),
+                Error::Interrupted => assert_eq!(errno, libc::EINTR),
+                Error::Terminated => assert_eq!(errno, ETERM),
+                other => panic!("{other}"),
+            }
+            // Any other answer is a success, whatever an earlier call left behind.
+            assert_eq!(check(&api, errno & 0xFFFF, call).unwrap(), errno & 0xFFFF);
+        }
+    }
 }

@@ -3,6 +3,10 @@
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
+#[cfg(any(target_os = "linux", feature = "tokio"))]
+use std::os::fd::OwnedFd;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Once;
@@ -10,8 +14,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "tokio")]
-use std::os::fd::OwnedFd;
 #[cfg(feature = "tokio")]
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -193,6 +195,48 @@ pub(crate) fn wake_pair() -> Result<(UnixStream, UnixStream)> {
     })
 }
 
+/// Connects to the Unix socket of this name (an abstract one, where it begins with `@`), waiting at most `limit` for room in its queue.
+#[cfg(target_os = "linux")]
+pub(crate) fn connect_unix(name: &str, limit: Duration) -> io::Result<UnixStream> {
+    let mut address = libc::sockaddr_un {
+        sun_family: libc::AF_UNIX as libc::sa_family_t,
+        sun_path: [0; 108],
+    };
+    // A path ends in NUL; an abstract name begins with one, and is as long as the address says.
+    if name.len() >= address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    let mut len = size_of::<libc::sa_family_t>() + name.len();
+    match address.sun_path.first_mut() {
+        Some(first) if name.starts_with('@') => *first = 0,
+        _ => len += 1,
+    }
+    // SAFETY: makes a descriptor; takes no memory of ours.
+    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    if fd == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor made above, which nobody else has.
+    let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    // unix(7): what limits a write (SO_SNDTIMEO) limits the wait for room in a full queue, too.
+    stream.set_write_timeout(Some(limit))?;
+    // SAFETY: the descriptor is open, and `len` bytes of the address are within it.
+    let rc = unsafe { libc::connect(fd, (&raw const address).cast(), len as libc::socklen_t) };
+    if rc == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(stream)
+}
+
+/// Connects to the Unix socket at this path. Where its queue is full, other systems than Linux refuse at once.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn connect_unix(name: &str, _limit: Duration) -> io::Result<UnixStream> {
+    UnixStream::connect(name)
+}
+
 /// Has tokio tell when `fd` is readable.
 #[cfg(feature = "tokio")]
 pub(crate) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
@@ -252,6 +296,43 @@ mod tests {
         );
         drop(b);
         assert_eq!(wait_readable([a.as_fd()], None).unwrap(), [true]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_unix_socket_is_found_by_its_path_and_by_its_abstract_name() {
+        use std::io::{Read, Write};
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let name = format!("ironhouse-os-{}", std::process::id());
+        let listeners = [
+            UnixListener::bind(&path).unwrap(),
+            UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
+        ];
+        let names = [path.to_str().unwrap(), &format!("@{name}")];
+        for (listener, name) in listeners.iter().zip(names) {
+            let mut ours = connect_unix(name, Duration::from_secs(30)).unwrap();
+            ours.write_all(b"x").unwrap();
+            let mut theirs = [0];
+            listener
+                .accept()
+                .unwrap()
+                .0
+                .read_exact(&mut theirs)
+                .unwrap();
+            assert_eq!(theirs, *b"x");
+        }
+        for (name, kind) in [
+            ("/nowhere/at/all", io::ErrorKind::NotFound),
+            (&*"x".repeat(108), io::ErrorKind::InvalidInput),
+            (&*"x".repeat(107), io::ErrorKind::NotFound),
+        ] {
+            let error = connect_unix(name, Duration::MAX).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+        }
     }
 
     #[test]

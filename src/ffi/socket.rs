@@ -62,6 +62,11 @@ impl RawSocket {
         self.socket.as_ptr()
     }
 
+    #[cfg(feature = "draft")]
+    pub(super) fn as_non_null(&self) -> NonNull<c_void> {
+        self.socket
+    }
+
     /// Whether this process made the socket; a forked child only has its parent's memory of it.
     pub(crate) fn is_ours(&self) -> bool {
         self.process == Process::current()

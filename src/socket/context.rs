@@ -19,6 +19,23 @@ use crate::ffi::{self, context::RawContext};
 /// A handle: clones share one context, which is terminated when the last of them, and of the sockets made from them, is
 /// dropped; in any order. That waits until messages already sent have left, for each socket at most its
 /// [`LINGER`](super::options::LINGER), which is 1 s unless set.
+///
+/// One is enough for most programs. Give clones to the threads; sockets are made in the thread that uses them, or moved there.
+///
+/// ```
+/// use ironhouse::socket::options;
+/// use ironhouse::{Context, Error, SocketType};
+/// # fn main() -> ironhouse::Result<()> {
+/// let context = Context::builder().set(options::IO_THREADS, 2).build()?;
+/// let worker = std::thread::spawn({
+///     let context = context.clone();
+///     move || context.socket(SocketType::Pull).open()?.recv()
+/// });
+/// context.shutdown()?; // ends what waits in any thread
+/// assert!(matches!(worker.join(), Ok(Err(Error::Terminated))));
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "zmq_ctx_new")]
 #[doc(alias = "zctx_t")]
 #[derive(Debug, Clone)]

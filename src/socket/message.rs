@@ -18,6 +18,19 @@ use crate::ffi::message::RawMessage;
 /// [`Bytes`] of 256 bytes or more, a small record of its owner). Below 256 bytes a copy is cheaper than to remember who is to free
 /// what, so it is copied, up to 33 bytes into the message itself. A received one becomes a [`Bytes`] without a copy (`into`).
 ///
+/// ```
+/// use bytes::Bytes;
+/// use ironhouse::Message;
+///
+/// let map = Message::from(vec![7; 1 << 20]); //         sent from where it is
+/// let copy = map.clone(); //                             the same bytes, not copied
+/// let ok = Message::from_static(b"OK");
+/// let text = Message::from(format!("{} is fine", ok.as_str().unwrap_or("?")));
+/// assert_eq!((map[0], copy.len(), text.as_str()), (7, 1 << 20, Some("OK is fine")));
+/// let received = Bytes::from(map); //                    not copied either
+/// assert_eq!(received.len(), 1 << 20);
+/// ```
+///
 /// Cloning a message never copies its content. What a sent frame was made of is freed by whoever is the last to use it, often a
 /// thread of libzmq: the owner behind a [`Bytes`] must neither panic nor be the last to hold a [`Context`](super::Context) when it
 /// is dropped.
@@ -172,6 +185,7 @@ impl Message {
     }
 
     /// The message as the library behind `api` takes it.
+    #[inline]
     pub(crate) fn into_raw(self, api: &'static Api) -> Result<RawMessage> {
         match self.0 {
             Content::Plain(bytes) => RawMessage::from_bytes(api, bytes),

@@ -56,6 +56,8 @@ mod pollable;
 mod poller;
 pub(crate) mod probe;
 mod proxy;
+#[cfg(feature = "draft")]
+mod shared;
 mod steerable;
 mod timers;
 #[cfg(feature = "tokio")]
@@ -90,6 +92,8 @@ pub use options::{ContextOption, SocketOption};
 pub use pollable::PollableSocket;
 pub use poller::{Events, Interest, Poller, Token};
 pub use proxy::proxy;
+#[cfg(feature = "draft")]
+pub use shared::{Shared, ThreadSafe};
 pub use steerable::{ProxyControl, ProxyStatistics, SteerableProxy, Traffic};
 pub use timers::{TimerId, Timers};
 #[cfg(feature = "draft")]
@@ -151,6 +155,23 @@ pub enum SocketType {
 }
 
 /// An open socket.
+///
+/// ```
+/// use ironhouse::{Context, SocketType};
+/// # fn main() -> ironhouse::Result<()> {
+/// let context = Context::new()?;
+/// let server = context.socket(SocketType::Rep).open()?;
+/// let endpoint = server.bind("tcp://127.0.0.1:*")?; // a port that is free, as the result says
+/// let client = context.socket(SocketType::Req).open()?;
+/// client.connect(&endpoint)?;
+///
+/// client.send("Hello")?;
+/// assert_eq!(server.recv()?, "Hello");
+/// server.send_multipart(["Wor", "ld"])?;
+/// assert_eq!(client.recv_multipart()?, ["Wor", "ld"]);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// It can be given to another thread, but not be used by two at a time (`zmq_socket(3)`). Its security was settled before it
 /// was opened and cannot change. Dropping it closes it: what was sent goes on leaving for at most its

@@ -23,7 +23,28 @@ use crate::ffi::{self, c_string, os, socket::RawSocket};
 
 /// Reads what happens to a socket's connections. Any number of monitors may read one socket.
 ///
-/// A monitor that is not read keeps the 4096 oldest events and counts the others as [`missed`](Self::missed).
+/// A monitor that is not read keeps the 4096 oldest events and counts the others as [`missed`](Self::missed). Whether a connection is secured, and why
+/// not, a [`HandshakeWatch`](super::HandshakeWatch) makes of them.
+///
+/// ```
+/// use ironhouse::socket::{EventKind, Monitor};
+/// # use ironhouse::{Context, SocketType};
+/// # fn main() -> ironhouse::Result<()> {
+/// # let context = Context::new()?;
+/// # let server = context.socket(SocketType::Rep).open()?;
+/// # let endpoint = server.bind("tcp://127.0.0.1:*")?;
+/// # let client = context.socket(SocketType::Req).open()?;
+/// let monitor = Monitor::attach(&client)?; // before connect, to miss nothing
+/// client.connect(&endpoint)?;
+/// while let Some(event) = monitor.next(None)? {
+///     println!("{}: {:?}", event.endpoint, event.kind);
+///     if event.kind == EventKind::HandshakeSucceeded {
+///         break;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[doc(alias = "zmq_socket_monitor")]
 #[doc(alias = "zmonitor")]
 #[derive(Debug)]

@@ -266,7 +266,7 @@ options! { SocketOption from "zmq_setsockopt(3)":
     pub TCP_KEEPALIVE_INTVL = ZMQ_TCP_KEEPALIVE_INTVL: i32 => "-1 or more";
     /// How long sent data may stay unacknowledged before TCP gives the connection up; 0 as the operating system has it.
     pub TCP_MAXRT = ZMQ_TCP_MAXRT: Duration => "up to 2147483647 ms";
-    /// Whether several threads may use the socket at a time: none of the stable types may.
+    /// Whether several threads may use the socket at a time: none of the stable types may, those of the draft API by `Typed::share`.
     pub THREAD_SAFE = ZMQ_THREAD_SAFE: bool, ReadOnly;
     /// The IP type-of-service byte.
     pub TOS = ZMQ_TOS: i32 => "0 to 255";

@@ -10,6 +10,33 @@ use crate::ffi::poll::{FAILED, PollList, READABLE, WRITABLE};
 
 /// Waits until one of several sockets or descriptors is ready. It borrows them, so none can be closed meanwhile.
 ///
+/// ```
+/// use ironhouse::socket::{Interest, Poller};
+/// # use ironhouse::{Context, SocketType};
+/// # use std::time::Duration;
+/// # fn main() -> ironhouse::Result<()> {
+/// # let context = Context::new()?;
+/// # let tasks = context.socket(SocketType::Pull).open()?;
+/// # let orders = context.socket(SocketType::Pull).open()?;
+/// # let sender = context.socket(SocketType::Push).open()?;
+/// # sender.connect(&orders.bind("tcp://127.0.0.1:*")?)?;
+/// # sender.send("stop")?;
+/// let mut poller = Poller::new();
+/// let task = poller.add(&tasks, Interest::READABLE);
+/// let order = poller.add(&orders, Interest::READABLE);
+/// loop {
+///     let ready = poller.wait(Some(Duration::from_secs(1)))?;
+///     if ready.readable(task) {
+///         println!("{:?}", tasks.recv()?);
+///     }
+///     if ready.readable(order) && orders.recv()? == "stop" {
+///         break;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Source: `zmq_poll(3)`.
 #[doc(alias = "zmq_poll")]
 #[doc(alias = "zpoller")]

@@ -24,6 +24,26 @@ const ENDED: u8 = 2;
 
 /// A proxy that other threads steer by its [`ProxyControl`]s.
 ///
+/// ```
+/// use ironhouse::socket::SteerableProxy;
+/// # use ironhouse::{Context, SocketType};
+/// # fn main() -> ironhouse::Result<()> {
+/// # let context = Context::new()?;
+/// # let frontend = context.socket(SocketType::Router).open()?;
+/// # let backend = context.socket(SocketType::Dealer).open()?;
+/// let proxy = SteerableProxy::new()?;
+/// let control = proxy.control();
+/// let running = std::thread::spawn(move || proxy.run(&frontend, &backend, None));
+///
+/// control.pause(); // messages wait in the sockets' queues
+/// control.resume();
+/// println!("{} messages have come", control.statistics().frontend_received.messages);
+/// control.terminate();
+/// running.join().expect("it does not panic")?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Source: `zmq_proxy_steerable(3)`.
 #[doc(alias = "zmq_proxy_steerable")]
 #[doc(alias = "zproxy")]

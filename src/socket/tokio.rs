@@ -116,8 +116,16 @@ impl AsyncSocket {
     ///
     /// Source: `zmq_msg_recv(3)`.
     pub async fn recv(&mut self) -> Result<Message> {
+        let mut message = Message::received(RawMessage::new(self.io.socket().raw.api()));
         let wait = Wait(self, Direction::Recv);
-        poll_fn(|cx| wait.0.io.poll(cx, Direction::Recv, Socket::try_recv)).await
+        // Received in its place: a message is moved as seldom as can be.
+        poll_fn(|cx| {
+            wait.0.io.poll(cx, Direction::Recv, |socket| {
+                socket.try_recv_into(&mut message)
+            })
+        })
+        .await?;
+        Ok(message)
     }
 
     /// Receives all frames of a message. Cancel-safe.
@@ -139,7 +147,14 @@ impl AsyncSocket {
     /// Source: `zmq_msg_send(3)`.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         let mut frame = message.into().into_raw(self.io.socket().raw.api())?;
-        self.send_frames(std::slice::from_mut(&mut frame)).await
+        let wait = Wait(self, Direction::Send);
+        poll_fn(|cx| {
+            ready!(wait.0.poll_queued(cx))?;
+            wait.0
+                .io
+                .poll(cx, Direction::Send, |socket| send(socket, &mut frame, 0))
+        })
+        .await
     }
 
     /// Sends a message of several frames, as a whole or not at all. No frames: nothing is sent. Cancel-safe, as [`send`](Self::send).
@@ -155,16 +170,12 @@ impl AsyncSocket {
             .into_iter()
             .map(|frame| frame.into().into_raw(api))
             .collect::<Result<Vec<_>>>()?;
-        self.send_frames(&mut frames).await
-    }
-
-    async fn send_frames(&mut self, frames: &mut [RawMessage]) -> Result<()> {
         let wait = Wait(self, Direction::Send);
         poll_fn(|cx| {
             ready!(wait.0.poll_queued(cx))?;
             wait.0
                 .io
-                .poll(cx, Direction::Send, |socket| offer(socket, frames))
+                .poll(cx, Direction::Send, |socket| offer(socket, &mut frames))
         })
         .await
     }
@@ -175,6 +186,7 @@ impl AsyncSocket {
     }
 
     /// Sends what the sink has taken; ready when it has nothing any more.
+    #[inline]
     fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if self.queued.is_empty() {
             return Poll::Ready(Ok(()));
@@ -220,6 +232,7 @@ impl AsyncSocket {
 struct Wait<'a>(&'a mut AsyncSocket, Direction);
 
 impl Drop for Wait<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.0.io.forget(self.1);
     }
@@ -243,6 +256,7 @@ fn offer(socket: &Socket, frames: &mut [RawMessage]) -> Result<()> {
     send(socket, last, 0)
 }
 
+#[inline]
 fn send(socket: &Socket, frame: &mut RawMessage, more: i32) -> Result<()> {
     loop {
         match socket.raw.send(frame, DONTWAIT | more) {

@@ -9,7 +9,7 @@ use super::{Context, Frames, Mechanism, Message, Socket, SocketBuilder, SocketTy
 use crate::error::{Error, Result};
 
 /// A socket of the type `K`: one of [`Pair`], [`Pub`], [`Sub`], [`Req`], [`Rep`], [`Dealer`], [`Router`], [`Pull`], [`Push`],
-/// [`XPub`], [`XSub`], [`Stream`].
+/// [`XPub`], [`XSub`], [`Stream`]; and those of the draft API (feature `draft`), of which the thread-safe ones can be shared between threads.
 ///
 /// It is a [`Socket`] (`as_ref`, `into_inner`) with the calls that make sense of it.
 ///

@@ -40,6 +40,12 @@ impl Watched {
         }
     }
 
+    /// For a socket that several threads use.
+    #[cfg(feature = "draft")]
+    pub(super) fn share(&self) -> (Arc<dyn Watch>, Arc<AtomicBool>) {
+        (self.watch.clone(), self.alarm.clone())
+    }
+
     /// Whether messages must be looked at.
     pub(super) fn is_alarmed(&self) -> bool {
         self.alarm.load(Ordering::Relaxed)

@@ -1,16 +1,20 @@
 //! libzmq's draft API: it works where the library has it, and is `Unsupported` where not. `ci/check.sh vendored` runs the first, with the
 //! embedded library; the system's is usually a stable one.
 
+use std::net::UdpSocket;
+use std::thread;
 use std::time::Duration;
 
 use ironhouse::Error;
 use ironhouse::build_info::{Origin, origin};
+use ironhouse::security::{CertificateStore, RevocationScope};
 use ironhouse::socket::{
     Capability, Client, Context, Dish, EventKind, Interest, Message, Monitor, Peer, Poller, Radio,
-    Server, SocketType, options, proxy,
+    Server, SocketType, Typed, options, proxy,
 };
 
 use crate::common::{SOON, endpoint, within};
+use crate::revoke;
 
 const KINDS: [SocketType; 9] = [
     SocketType::Server,
@@ -107,6 +111,99 @@ fn a_server_answers_by_routing_id() {
 }
 
 #[test]
+fn a_shared_socket_is_used_by_several_threads_at_once() {
+    const QUESTIONS: u32 = 500;
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let server = context.typed::<Server>().open().unwrap();
+        let at = server.bind(&endpoint("tcp")).unwrap();
+        let server = server.share().unwrap();
+        assert!(matches!(server.try_recv(), Err(Error::Again)));
+        let answer = || {
+            while let Ok(question) = server.recv() {
+                let id = question.routing_id().unwrap();
+                let answer = Message::from(question.to_vec()).with_routing_id(id);
+                server.send(answer.unwrap()).unwrap();
+            }
+        };
+        let client = context.typed::<Client>().open().unwrap().share().unwrap();
+        client.with_socket(|client| client.connect(&at)).unwrap();
+        thread::scope(|scope| {
+            let answering = [(); 3].map(|()| scope.spawn(answer));
+            let asking: Vec<_> = (0..4u32)
+                .map(|thread| {
+                    let client = &client;
+                    scope.spawn(move || {
+                        (0..QUESTIONS)
+                            .map(|n| {
+                                client.send((thread * QUESTIONS + n).to_ne_bytes()).unwrap();
+                                let answer = client.recv().unwrap();
+                                u32::from_ne_bytes(answer[..].try_into().unwrap())
+                            })
+                            .collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            // Each question is answered once, to whichever of the client's threads.
+            let answers = asking.into_iter().flat_map(|one| one.join().unwrap());
+            let mut answers: Vec<_> = answers.collect();
+            answers.sort_unstable();
+            assert_eq!(answers, Vec::from_iter(0..4 * QUESTIONS));
+            // Every thread that waits is told of the end.
+            context.shutdown().unwrap();
+            answering.into_iter().for_each(|one| one.join().unwrap());
+        });
+        let server = server.into_inner();
+        assert!(matches!(server.recv(), Err(Error::Terminated)));
+    });
+}
+
+#[test]
+fn a_shared_socket_gives_no_thread_a_message_of_a_revoked_peer() {
+    within(SOON, || {
+        if drafted().is_none() {
+            return;
+        }
+        let server = revoke::Server::with(RevocationScope::Exact, CertificateStore::in_memory());
+        let (socket, at) = server.open(SocketType::Server, "tcp");
+        let socket = Typed::<Server>::try_from(socket).unwrap().share().unwrap();
+        let clients = [(); 2].map(|()| server.client(SocketType::Client));
+        for client in &clients {
+            client.socket.connect(&at).unwrap();
+            client.wait(EventKind::HandshakeSucceeded);
+        }
+        let recv = || loop {
+            match socket.recv() {
+                Err(Error::Again) => {}
+                message => break message.unwrap(),
+            }
+        };
+        let keys = [0, 1].map(|n| clients[n].key.to_string());
+        for n in 0..2 {
+            clients[n].socket.send("hello").unwrap();
+            assert_eq!(recv().user_id(), Some(keys[n].as_str()));
+        }
+        // What has come when he is revoked, and was not received yet, is not received any more, by whichever thread.
+        let [good, bad] = clients;
+        for _ in 0..50 {
+            bad.socket.send("bad").unwrap();
+        }
+        server.authenticator.revoke(&bad.key);
+        for _ in 0..50 {
+            good.socket.send("good").unwrap();
+        }
+        thread::scope(|scope| {
+            for half in [(); 2].map(|()| scope.spawn(|| [(); 25].map(|()| recv()))) {
+                for message in half.join().unwrap() {
+                    assert_eq!(message, "good");
+                    assert_eq!(message.user_id(), Some(keys[0].as_str()));
+                }
+            }
+        });
+    });
+}
+
+#[test]
 fn a_dish_receives_the_groups_it_joined() {
     within(SOON, || {
         let Some(context) = drafted() else { return };
@@ -140,6 +237,48 @@ fn a_dish_receives_the_groups_it_joined() {
         );
         dish.as_ref().leave("weather").unwrap();
         assert!(dish.as_ref().leave("weather").is_err());
+    });
+}
+
+#[test]
+fn messages_pass_over_udp_and_where_the_library_has_it_over_websockets() {
+    within(SOON, || {
+        let Some(context) = drafted() else { return };
+        let radio = context.typed::<Radio>().open().unwrap();
+        let dish = context.typed::<Dish>().open().unwrap();
+        dish.as_ref().join("weather").unwrap();
+        // A port that was free a moment ago.
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr();
+        let at = format!("udp://127.0.0.1:{}", port.unwrap().port());
+        dish.bind(&at).unwrap();
+        dish.set(options::RCV_TIMEO, Some(Duration::from_millis(20)))
+            .unwrap();
+        radio.connect(&at).unwrap();
+        // What comes before the dish is ready is lost, as UDP may lose any.
+        let rain = loop {
+            let rain = Message::from("rain").with_group("weather").unwrap();
+            radio.send(rain).unwrap();
+            match dish.recv() {
+                Err(Error::Again) => {}
+                rain => break rain.unwrap(),
+            }
+        };
+        assert_eq!(
+            (rain.as_str(), rain.group()),
+            (Some("rain"), Some("weather"))
+        );
+
+        let server = context.typed::<Server>().open().unwrap();
+        let bound = server.bind("ws://127.0.0.1:*");
+        if !context.has(Capability::Ws) {
+            let text = bound.unwrap_err().to_string();
+            assert!(text.contains("no such transport"), "{text}");
+            return;
+        }
+        let client = context.typed::<Client>().open().unwrap();
+        client.connect(&bound.unwrap()).unwrap();
+        client.send("question").unwrap();
+        assert_eq!(server.recv().unwrap(), "question");
     });
 }
 

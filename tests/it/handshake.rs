@@ -5,6 +5,8 @@ mod reach;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,9 @@ use ironhouse::{Context, Errno, Error, Socket, SocketType};
 use zmq_sys_wrap::{Api, zmq};
 
 use crate::common::{SOON, bound, endpoint, serve, within};
+
+/// Those over which a peer can be asked.
+const TRANSPORTS: [&str; 2] = ["tcp", "ipc"];
 
 /// For peers of which nothing is heard: half of it passes before they are asked.
 const TIMEOUT: Duration = Duration::from_secs(4);
@@ -127,19 +132,37 @@ fn greeting(mechanism: &str) -> Vec<u8> {
 }
 
 /// A listener whose every connection is greeted by these bytes and kept.
-fn saying(words: &[u8]) -> String {
-    let words = words.to_vec();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = format!("tcp://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.write_all(&words);
-            kept.push(stream);
-        }
-    });
+fn saying(transport: &str, words: &[u8]) -> String {
+    fn greet<S: Write + Send + 'static>(
+        words: &[u8],
+        mut accept: impl FnMut() -> S + Send + 'static,
+    ) {
+        let words = words.to_vec();
+        thread::spawn(move || {
+            let mut kept = Vec::new();
+            loop {
+                let mut stream = accept();
+                let _ = stream.write_all(&words);
+                kept.push(stream);
+            }
+        });
+    }
+    if transport == "tcp" {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("tcp://{}", listener.local_addr().unwrap());
+        greet(words, move || listener.accept().unwrap().0);
+        return at;
+    }
+    let at = endpoint(transport);
+    let listener = unix_listener(&at);
+    greet(words, move || listener.accept().unwrap().0);
     at
+}
+
+/// What listens at an ipc endpoint of ours.
+fn unix_listener(at: &str) -> UnixListener {
+    let name = SocketAddr::from_abstract_name(at.strip_prefix("ipc://@").unwrap());
+    UnixListener::bind_addr(&name.unwrap()).unwrap()
 }
 
 /// An endpoint that nobody listens at and nobody can take meanwhile: the end of a connection.
@@ -218,12 +241,11 @@ fn a_server_that_keeps_silent_is_waited_for_until_the_end() {
     within(SOON, || {
         let waited = TIMEOUT;
         let start = Instant::now();
-        let (problem, text) = failure(client(), &saying(&greeting("NULL")), waited);
-        assert_eq!(
-            problem,
-            HandshakeProblem::NoVerdict { closed: false },
-            "{text}"
-        );
+        let silent = TRANSPORTS.map(|transport| saying(transport, &greeting("NULL")));
+        for (problem, text) in failures(silent.map(|at| (client(), at, waited))) {
+            let wanted = HandshakeProblem::NoVerdict { closed: false };
+            assert_eq!(problem, wanted, "{text}");
+        }
         assert!(start.elapsed() >= waited);
     });
 }
@@ -278,7 +300,7 @@ fn a_greeting_is_asked_for_without_a_socket() {
             (Raw::new().plain().enforcing(), "PLAIN"),
             (Raw::new().curve(&pair), "CURVE"),
         ] {
-            for transport in ["tcp", "ipc"] {
+            for transport in TRANSPORTS {
                 let greeting = Greeting::ask(&server.bind(transport), SOON).unwrap();
                 assert_eq!(greeting.mechanism, mechanism);
                 assert_eq!(greeting.version.0, 3);
@@ -299,7 +321,7 @@ fn a_greeting_is_asked_for_without_a_socket() {
             ),
             "{error}"
         );
-        let at = saying(b"");
+        let at = saying("tcp", b"");
         let error = Greeting::ask(&at, Duration::from_millis(200)).unwrap_err();
         assert!(error.to_string().contains("200ms"), "{error}");
         let error = Greeting::ask("inproc://x", SOON).unwrap_err();
@@ -410,6 +432,35 @@ fn a_server_is_told_who_failed_before_there_was_a_decision_and_why() {
         );
         // The audit has what cannot be had for nothing.
         assert_eq!(audit.next(Some(SOON)), decision);
+    });
+}
+
+#[test]
+fn a_server_over_ipc_is_told_of_keys_that_do_not_fit_and_of_who_keeps_silent() {
+    within(SOON, || {
+        let context = Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let policy = Policy::new().curve(CurvePolicy::any_key());
+        let domain = authenticator.domain("d", policy).unwrap();
+        let (pair, other) = (
+            SecretCertificate::generate().unwrap(),
+            SecretCertificate::generate().unwrap(),
+        );
+        let server = context
+            .socket(SocketType::Pull)
+            .set(options::HANDSHAKE_IVL, Duration::from_secs(1))
+            .secure(CurveServer::new(&pair, &domain))
+            .open()
+            .unwrap();
+        let at = server.bind(&endpoint("ipc")).unwrap();
+        let events = authenticator.handshakes();
+        let silent = SocketAddr::from_abstract_name(at.strip_prefix("ipc://@").unwrap());
+        let silent = UnixStream::connect_addr(&silent.unwrap()).unwrap();
+        let failed = failed_by(&events, HandshakeFault::TimedOut);
+        assert_eq!((&*failed.domain, &failed.endpoint), ("d", &at));
+        drop(silent);
+        drop(curve(&other).connect_checked(&at, SOON).unwrap_err());
+        failed_by(&events, HandshakeFault::Keys);
     });
 }
 

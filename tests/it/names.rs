@@ -34,6 +34,12 @@ macro_rules! below {
         [$($({ let _ = $path::$name; concat!(stringify!($path), "::", stringify!($name)) }),*),*]
     };
 }
+/// The same of options, each with libzmq's name of it.
+macro_rules! options {
+    ($($name:ident)*) => {
+        [$((concat!("options::", stringify!($name)), format!("{:?}", options::$name))),*]
+    };
+}
 macro_rules! events {
     ($($name:ident)*) => {
         [$({
@@ -156,19 +162,7 @@ fn stable() -> Vec<&'static str> {
             ZAP_MALFORMED_REPLY ZAP_BAD_REQUEST_ID ZAP_BAD_VERSION ZAP_INVALID_STATUS_CODE ZAP_INVALID_METADATA
             WS_UNSPECIFIED;
     });
-    names.extend(below! {
-        options: AFFINITY BACKLOG BIND_TO_DEVICE CONFLATE CONNECT_ROUTING_ID CONNECT_TIMEOUT EVENTS FD HANDSHAKE_IVL
-            HEARTBEAT_TIMEOUT HEARTBEAT_IVL HEARTBEAT_TTL IMMEDIATE INVERT_MATCHING IPV6 LAST_ENDPOINT LINGER
-            MAX_MSG_SIZE MECHANISM MULTICAST_HOPS MULTICAST_MAX_TPDU PROBE_ROUTER RATE RCV_BUF RCV_HWM RCV_MORE
-            RCV_TIMEO RECONNECT_IVL RECONNECT_IVL_MAX RECOVERY_IVL REQ_CORRELATE REQ_RELAXED ROUTER_HANDOVER
-            ROUTER_MANDATORY ROUTING_ID SND_BUF SND_HWM SND_TIMEO SOCKS_PROXY STREAM_NOTIFY SUBSCRIBE
-            TCP_KEEPALIVE TCP_KEEPALIVE_CNT TCP_KEEPALIVE_IDLE TCP_KEEPALIVE_INTVL TCP_MAXRT THREAD_SAFE TOS
-            TYPE UNSUBSCRIBE USE_FD VMCI_BUFFER_SIZE VMCI_BUFFER_MIN_SIZE VMCI_BUFFER_MAX_SIZE
-            VMCI_CONNECT_TIMEOUT XPUB_VERBOSE XPUB_VERBOSER XPUB_MANUAL XPUB_NODROP XPUB_WELCOME_MSG BLOCKY
-            IO_THREADS IPV6_BY_DEFAULT CTX_MAX_MSG_SIZE MAX_SOCKETS MSG_T_SIZE SOCKET_LIMIT
-            THREAD_AFFINITY_CPU_ADD THREAD_AFFINITY_CPU_REMOVE THREAD_NAME_PREFIX THREAD_PRIORITY
-            THREAD_SCHED_POLICY ZERO_COPY_RECV;
-    });
+    names.extend(stable_options().into_iter().map(|(name, _)| name));
     names.extend(events! {
         Connected ConnectDelayed ConnectRetried Listening BindFailed Accepted AcceptFailed Closed
             CloseFailed Disconnected HandshakeFailedNoDetail HandshakeSucceeded HandshakeFailedProtocol
@@ -186,6 +180,35 @@ fn stable() -> Vec<&'static str> {
     names
 }
 
+fn stable_options() -> Vec<(&'static str, String)> {
+    options! {
+        AFFINITY BACKLOG BIND_TO_DEVICE CONFLATE CONNECT_ROUTING_ID CONNECT_TIMEOUT EVENTS FD HANDSHAKE_IVL
+            HEARTBEAT_TIMEOUT HEARTBEAT_IVL HEARTBEAT_TTL IMMEDIATE INVERT_MATCHING IPV6 LAST_ENDPOINT LINGER
+            MAX_MSG_SIZE MECHANISM MULTICAST_HOPS MULTICAST_MAX_TPDU PROBE_ROUTER RATE RCV_BUF RCV_HWM RCV_MORE
+            RCV_TIMEO RECONNECT_IVL RECONNECT_IVL_MAX RECOVERY_IVL REQ_CORRELATE REQ_RELAXED ROUTER_HANDOVER
+            ROUTER_MANDATORY ROUTING_ID SND_BUF SND_HWM SND_TIMEO SOCKS_PROXY STREAM_NOTIFY SUBSCRIBE
+            TCP_KEEPALIVE TCP_KEEPALIVE_CNT TCP_KEEPALIVE_IDLE TCP_KEEPALIVE_INTVL TCP_MAXRT THREAD_SAFE TOS
+            TYPE UNSUBSCRIBE USE_FD VMCI_BUFFER_SIZE VMCI_BUFFER_MIN_SIZE VMCI_BUFFER_MAX_SIZE
+            VMCI_CONNECT_TIMEOUT XPUB_VERBOSE XPUB_VERBOSER XPUB_MANUAL XPUB_NODROP XPUB_WELCOME_MSG BLOCKY
+            IO_THREADS IPV6_BY_DEFAULT CTX_MAX_MSG_SIZE MAX_SOCKETS MSG_T_SIZE SOCKET_LIMIT
+            THREAD_AFFINITY_CPU_ADD THREAD_AFFINITY_CPU_REMOVE THREAD_NAME_PREFIX THREAD_PRIORITY
+            THREAD_SCHED_POLICY ZERO_COPY_RECV
+    }
+    .to_vec()
+}
+
+#[cfg(feature = "draft")]
+fn draft_options() -> Vec<(&'static str, String)> {
+    options! {
+        BUSY_POLL DISCONNECT_MSG HELLO_MSG HICCUP_MSG IN_BATCH_SIZE LOOPBACK_FASTPATH METADATA
+            MULTICAST_LOOP NORM_MODE NORM_UNICAST_NACK NORM_BUFFER_SIZE NORM_SEGMENT_SIZE NORM_BLOCK_SIZE
+            NORM_NUM_PARITY NORM_NUM_AUTOPARITY NORM_PUSH ONLY_FIRST_SUBSCRIBE OUT_BATCH_SIZE PRIORITY
+            RECONNECT_STOP ROUTER_NOTIFY SOCKS_USERNAME SOCKS_PASSWORD TOPICS_COUNT WSS_CERT_PEM WSS_KEY_PEM
+            WSS_TRUST_PEM WSS_HOSTNAME WSS_TRUST_SYSTEM XPUB_MANUAL_LAST_VALUE XSUB_VERBOSE_UNSUBSCRIBE
+    }
+    .to_vec()
+}
+
 #[cfg(feature = "draft")]
 fn draft() -> Vec<&'static str> {
     let mut names = ours! {
@@ -198,19 +221,14 @@ fn draft() -> Vec<&'static str> {
         "Socket::leave" => Socket::leave;
         "Socket::connect_peer" => Socket::connect_peer;
         "Socket::peer_is_writable" => Socket::peer_is_writable;
+        "Typed::share" => Typed::<Server>::share;
         "Socket::report_pipes_stats" => Socket::report_pipes_stats;
     }
     .to_vec();
     names.extend(below! {
         SocketType: Server Client Radio Dish Gather Scatter Dgram Peer Channel;
     });
-    names.extend(below! {
-        options: BUSY_POLL DISCONNECT_MSG HELLO_MSG HICCUP_MSG IN_BATCH_SIZE LOOPBACK_FASTPATH METADATA
-            MULTICAST_LOOP NORM_MODE NORM_UNICAST_NACK NORM_BUFFER_SIZE NORM_SEGMENT_SIZE NORM_BLOCK_SIZE
-            NORM_NUM_PARITY NORM_NUM_AUTOPARITY NORM_PUSH ONLY_FIRST_SUBSCRIBE OUT_BATCH_SIZE PRIORITY
-            RECONNECT_STOP ROUTER_NOTIFY SOCKS_USERNAME SOCKS_PASSWORD TOPICS_COUNT WSS_CERT_PEM WSS_KEY_PEM
-            WSS_TRUST_PEM WSS_HOSTNAME WSS_TRUST_SYSTEM XPUB_MANUAL_LAST_VALUE XSUB_VERBOSE_UNSUBSCRIBE;
-    });
+    names.extend(draft_options().into_iter().map(|(name, _)| name));
     names
 }
 
@@ -281,6 +299,19 @@ fn everything_that_the_table_names_of_ours_is_there() {
         .filter(|name| name.starts_with("options::") && !name.ends_with('…'))
     {
         assert!(used.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn an_option_stands_beside_its_own_name() {
+    let options = stable_options().into_iter();
+    #[cfg(feature = "draft")]
+    let options = options.chain(draft_options());
+    for (option, c_name) in options {
+        let own = |(c, ours, _): &(Vec<&str>, Vec<&str>, bool)| {
+            ours.contains(&option) && c.contains(&&*c_name)
+        };
+        assert!(rows().iter().any(own), "{option} is {c_name}");
     }
 }
 

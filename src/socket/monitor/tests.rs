@@ -44,3 +44,20 @@ fn a_report_of_another_size_is_none() {
     assert_eq!(MonitorEvent::parse(&[1, 0, 0], b""), None);
     assert_eq!(MonitorEvent::parse(&[], b""), None);
 }
+
+#[cfg(feature = "draft")]
+proptest::proptest! {
+    #[test]
+    fn any_frames_are_a_versioned_report_or_none(
+        event: u64,
+        frames in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..12), 0..6),
+    ) {
+        let head = event.to_ne_bytes().to_vec();
+        for all in [frames.clone(), [vec![head], frames].concat()] {
+            let api = zmq_sys_wrap::Api::linked();
+            let raw: Vec<_> = all.iter().map(|frame| RawMessage::copy_of(api, frame).unwrap()).collect();
+            let event = MonitorEvent::parse_versioned(&raw);
+            assert!(all.len() > 3 || event.is_none(), "{event:?}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Finding;
 use crate::error::Errno;
+use crate::ffi::os;
 use crate::socket::greeting::{self, COMMAND_LIMIT, Framed, GREETING_BYTES};
 
 /// Most bytes that are read of a peer.
@@ -76,7 +77,10 @@ impl Target {
                     .map(Wire::Tcp)
                     .map_err(failed)
             }
-            Self::Ipc(name) => connect_ipc(name).map(Wire::Ipc).map_err(failed),
+            Self::Ipc(name) => {
+                let left = left(deadline).ok_or(Finding::Unreachable(None))?;
+                os::connect_unix(name, left).map(Wire::Ipc).map_err(failed)
+            }
         };
         Ok(Line {
             wire: wire?,
@@ -102,16 +106,6 @@ fn resolve(host: &str, port: u16, ipv6: bool) -> Result<SocketAddr, String> {
     addresses
         .find(|address| ipv6 || address.is_ipv4())
         .ok_or_else(|| "it has IPv6 addresses only, and ZMQ_IPV6 is off".into())
-}
-
-fn connect_ipc(name: &str) -> io::Result<UnixStream> {
-    #[cfg(target_os = "linux")]
-    if let Some(name) = name.strip_prefix('@') {
-        use std::os::linux::net::SocketAddrExt;
-        use std::os::unix::net::SocketAddr;
-        return UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?);
-    }
-    UnixStream::connect(name)
 }
 
 /// Time left; `None` where there is none.

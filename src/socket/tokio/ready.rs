@@ -159,10 +159,15 @@ impl Evented {
     }
 
     /// Wakes who waits for this direction, if it is ready: what was just done may have taken note of that, unheard of by him.
+    #[inline]
     pub(super) fn remind(&self, direction: Direction) {
-        if !*self.waits.of(direction) {
-            return;
+        if *self.waits.of(direction) {
+            self.look_for(direction);
         }
+    }
+
+    #[inline(never)]
+    fn look_for(&self, direction: Direction) {
         match self.events() {
             Ok(events) if events & direction.event() == 0 => {}
             _ => self.waiters.rouse(direction),
@@ -170,6 +175,7 @@ impl Evented {
     }
 
     /// Nobody waits for this direction any more.
+    #[inline]
     pub(super) fn forget(&mut self, direction: Direction) {
         if std::mem::take(self.waits.of_mut(direction)) {
             drop(self.waiters.take(direction));

@@ -8,22 +8,24 @@ use super::*;
 fn different_mechanisms_are_both_named() {
     within(SOON, || {
         let pair = SecretCertificate::generate().unwrap();
-        for (server, client, ours, theirs) in [
-            (Raw::new(), curve(&pair), "CURVE", "NULL"),
-            (Raw::new().curve(&pair), client(), "NULL", "CURVE"),
-            (Raw::new().curve(&pair), plain(), "PLAIN", "CURVE"),
-            (Raw::new().plain(), curve(&pair), "CURVE", "PLAIN"),
-        ] {
-            let (problem, text) = failure(client, &server.bind("tcp"), SOON);
-            let wanted = HandshakeProblem::MechanismMismatch {
-                ours,
-                theirs: Some(theirs.into()),
-            };
-            assert_eq!(problem, wanted, "{text}");
-            assert!(
-                text.contains(&format!("{ours}, the other end {theirs}")),
-                "{text}"
-            );
+        for transport in TRANSPORTS {
+            for (server, client, ours, theirs) in [
+                (Raw::new(), curve(&pair), "CURVE", "NULL"),
+                (Raw::new().curve(&pair), client(), "NULL", "CURVE"),
+                (Raw::new().curve(&pair), plain(), "PLAIN", "CURVE"),
+                (Raw::new().plain(), curve(&pair), "CURVE", "PLAIN"),
+            ] {
+                let (problem, text) = failure(client, &server.bind(transport), SOON);
+                let wanted = HandshakeProblem::MechanismMismatch {
+                    ours,
+                    theirs: Some(theirs.into()),
+                };
+                assert_eq!(problem, wanted, "{text}");
+                assert!(
+                    text.contains(&format!("{ours}, the other end {theirs}")),
+                    "{text}"
+                );
+            }
         }
     });
 }
@@ -35,28 +37,27 @@ fn two_servers_that_face_each_other_are_told_so() {
         let authenticator = Authenticator::start(&context).unwrap();
         let domain = authenticator.domain("d", Policy::new()).unwrap();
         let pair = SecretCertificate::generate().unwrap();
-        for (server, ours, mechanism) in [
-            (
-                Raw::new().curve(&pair),
-                context
-                    .socket(SocketType::Push)
-                    .secure(CurveServer::new(&pair, &domain)),
-                "CURVE",
-            ),
-            (
-                Raw::new().plain().enforcing(),
-                context
-                    .socket(SocketType::Push)
-                    .secure(PlainServer::new(&domain)),
-                "PLAIN",
-            ),
-        ] {
-            let (problem, text) = failure(ours, &server.bind("tcp"), TIMEOUT);
-            assert_eq!(
-                problem,
-                HandshakeProblem::BothServers { mechanism },
-                "{text}"
-            );
+        let push = || context.socket(SocketType::Push);
+        let (mut servers, mut meetings) = (Vec::new(), Vec::new());
+        for transport in TRANSPORTS {
+            for (server, ours) in [
+                (
+                    Raw::new().curve(&pair),
+                    push().secure(CurveServer::new(&pair, &domain)),
+                ),
+                (
+                    Raw::new().plain().enforcing(),
+                    push().secure(PlainServer::new(&domain)),
+                ),
+            ] {
+                meetings.push((ours, server.bind(transport), TIMEOUT));
+                servers.push(server);
+            }
+        }
+        let mechanisms = ["CURVE", "PLAIN"].into_iter().cycle();
+        for ((problem, text), mechanism) in failures(meetings).into_iter().zip(mechanisms) {
+            let wanted = HandshakeProblem::BothServers { mechanism };
+            assert_eq!(problem, wanted, "{text}");
         }
     });
 }
@@ -65,16 +66,15 @@ fn two_servers_that_face_each_other_are_told_so() {
 fn two_clients_that_face_each_other_are_told_so() {
     within(SOON, || {
         let pair = SecretCertificate::generate().unwrap();
-        for (server, client, mechanism) in [
-            (Raw::new().curve_client(&pair), curve(&pair), "CURVE"),
-            (Raw::new().plain_client(), plain(), "PLAIN"),
-        ] {
-            let (problem, text) = failure(client, &server.bind("tcp"), SOON);
-            assert_eq!(
-                problem,
-                HandshakeProblem::BothClients { mechanism },
-                "{text}"
-            );
+        for transport in TRANSPORTS {
+            for (server, client, mechanism) in [
+                (Raw::new().curve_client(&pair), curve(&pair), "CURVE"),
+                (Raw::new().plain_client(), plain(), "PLAIN"),
+            ] {
+                let (problem, text) = failure(client, &server.bind(transport), SOON);
+                let wanted = HandshakeProblem::BothClients { mechanism };
+                assert_eq!(problem, wanted, "{text}");
+            }
         }
     });
 }
@@ -86,7 +86,7 @@ fn a_wrong_server_key_is_told_with_the_key_that_was_expected() {
             SecretCertificate::generate().unwrap(),
             SecretCertificate::generate().unwrap(),
         );
-        for transport in ["tcp", "ipc"] {
+        for transport in TRANSPORTS {
             // Whether or not there is somebody to admit us.
             for server in [Raw::new().curve(&pair), Raw::new().curve(&pair).enforcing()] {
                 let at = server.bind(transport);
@@ -154,16 +154,15 @@ fn each_server_is_asked_for_the_key_that_it_was_connected_with() {
 fn a_server_without_an_authenticator_is_told_from_one_with_another_key() {
     within(SOON, || {
         let pair = SecretCertificate::generate().unwrap();
-        for (server, client) in [
-            (Raw::new().curve(&pair).enforcing(), curve(&pair)),
-            (Raw::new().plain().enforcing(), plain()),
-        ] {
-            let (problem, text) = failure(client, &server.bind("tcp"), SOON);
-            assert_eq!(
-                problem,
-                HandshakeProblem::NoVerdict { closed: true },
-                "{text}"
-            );
+        for transport in TRANSPORTS {
+            for (server, client) in [
+                (Raw::new().curve(&pair).enforcing(), curve(&pair)),
+                (Raw::new().plain().enforcing(), plain()),
+            ] {
+                let (problem, text) = failure(client, &server.bind(transport), SOON);
+                let wanted = HandshakeProblem::NoVerdict { closed: true };
+                assert_eq!(problem, wanted, "{text}");
+            }
         }
     });
 }
