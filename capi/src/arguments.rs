@@ -1,4 +1,6 @@
 //! What C passes: texts with explicit lengths, places for answers.
+//!
+//! A function reads its arguments by `arguments!`, in their order: what each is, its name, and in brackets the names of those that go with it.
 
 use std::ffi::{CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +18,99 @@ pub(crate) const IRONHOUSE_NUL: usize = usize::MAX;
 
 /// Longest text that a NUL may end.
 const LONGEST: usize = 64 * 1024;
+
+/// Reads arguments, each under its own name or the one behind `as`; the first that will not do ends the function.
+macro_rules! arguments {
+    ($($kind:ident $name:ident $([$($with:ident),+])? $(as $new:ident)?),+ $(,)?) => {
+        $($crate::arguments::argument!($kind $name [$($($with)+)?] $($new)?);)+
+    };
+}
+
+/// One of them. Callers of a C function answer for what it takes, by the contract that the header states.
+macro_rules! argument {
+    ($kind:ident $name:ident [$($with:ident)*] $new:ident) => {
+        let $new = $crate::arguments::argument!(@ $kind $name $($with)*);
+    };
+    ($kind:ident $name:ident [$($with:ident)*]) => {
+        let $name = $crate::arguments::argument!(@ $kind $name $($with)*);
+    };
+    // A handle of the type that the argument has.
+    (@ handle $name:ident) => {
+        $crate::handle::borrow($name)?
+    };
+    // A pointer that is used by libzmq alone.
+    (@ pointer $name:ident) => {
+        ::std::ptr::NonNull::new($name).ok_or_else(|| $crate::handle::null(stringify!($name)))?
+    };
+    // A place for an answer.
+    (@ out $name:ident) => {
+        // SAFETY: the caller's place, by contract.
+        unsafe { $crate::arguments::Out::new(stringify!($name), $name) }?
+    };
+    // The same, or `None` for NULL.
+    (@ place $name:ident) => {
+        // SAFETY: the caller's place, by contract.
+        unsafe { $crate::arguments::Out::new(stringify!($name), $name) }.ok()
+    };
+    // A structure that says how large it is, and may be written.
+    (@ sized $name:ident) => {
+        // SAFETY: the caller's structure, by contract.
+        unsafe { $crate::arguments::sized(stringify!($name), $name) }?
+    };
+    // A buffer of this size, with a place for the length.
+    (@ buffer $name:ident $size:ident $length:ident) => {
+        // SAFETY: the caller's buffer, by contract.
+        unsafe { $crate::arguments::Buffer::new(stringify!($name), $name, $size, $length) }
+    };
+    // A buffer of a size that the header names.
+    (@ buffer $name:ident $size:ident) => {
+        // SAFETY: the caller's buffer, by contract.
+        unsafe { $crate::arguments::Buffer::of_size(stringify!($name), $name, $size) }?
+    };
+    // A text in UTF-8.
+    (@ text $name:ident $length:ident) => {
+        // SAFETY: the caller's text, by contract.
+        unsafe { $crate::arguments::text(stringify!($name), $name, $length) }?
+    };
+    // The same, or `None` for NULL.
+    (@ optional $name:ident $length:ident) => {
+        if $name.is_null() {
+            None
+        } else {
+            Some($crate::arguments::argument!(@ text $name $length))
+        }
+    };
+    // A text of any bytes.
+    (@ bytes $name:ident $length:ident) => {
+        // SAFETY: the caller's text, by contract.
+        unsafe { $crate::arguments::text_bytes(stringify!($name), $name, $length) }?
+    };
+    (@ path $name:ident $length:ident) => {
+        // SAFETY: the caller's text, by contract.
+        unsafe { $crate::arguments::path(stringify!($name), $name, $length) }?
+    };
+    // A public key in Z85.
+    (@ key $name:ident $length:ident) => {
+        $crate::arguments::argument!(@ text $name $length)
+            .parse::<::ironhouse::security::PublicKey>()?
+    };
+    (@ verify_key $name:ident $length:ident) => {
+        $crate::arguments::argument!(@ text $name $length)
+            .parse::<::ironhouse::security::VerifyKey>()?
+    };
+    // The functions of a libzmq.
+    (@ api $name:ident) => {
+        // SAFETY: the caller's table, by contract.
+        unsafe { $crate::api::of_host($name) }?
+    };
+    // A context of theirs.
+    (@ context $name:ident $api:ident) => {
+        // SAFETY: the caller's context, by contract.
+        unsafe { $crate::authenticator::host_context($name, $api) }?
+    };
+}
+
+pub(crate) use {argument, arguments};
 
 /// A place for an answer.
 pub(crate) struct Out<T>(NonNull<T>);
@@ -103,14 +198,33 @@ pub(crate) unsafe fn text<'a>(what: &str, data: *const c_char, length: usize) ->
 
 /// # Safety
 /// As [`text_bytes`].
-pub(crate) unsafe fn path<'a>(data: *const c_char, length: usize) -> Result<&'a Path> {
+pub(crate) unsafe fn path<'a>(what: &str, data: *const c_char, length: usize) -> Result<&'a Path> {
     // SAFETY: as our caller says.
-    let bytes = unsafe { text_bytes("path", data, length) }?;
+    let bytes = unsafe { text_bytes(what, data, length) }?;
     Ok(Path::new(OsStr::from_bytes(bytes)))
+}
+
+/// A structure of C's, which says in its first field how many bytes it has.
+///
+/// # Safety
+/// `structure` is NULL, or as many bytes as it says can be read, and written if the result is, as long as that lives; its type starts with a
+/// `usize` for that.
+pub(crate) unsafe fn sized<T: Copy>(what: &str, structure: *mut T) -> Result<Out<T>> {
+    // SAFETY: our caller answers for the first field.
+    let size = unsafe { Out::new(what, structure.cast::<usize>()) }?.read();
+    if size < size_of::<T>() {
+        return Err(Failure::new(
+            IRONHOUSE_INVALID_ARGUMENT,
+            format!("{what}: its size is {size}: set it to sizeof the structure"),
+        ));
+    }
+    // SAFETY: it has as many bytes, by the check above.
+    unsafe { Out::new(what, structure) }
 }
 
 /// A buffer of C's for a text.
 pub(crate) struct Buffer {
+    what: &'static str,
     text: *mut c_char,
     size: usize,
     length: *mut usize,
@@ -119,12 +233,39 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// # Safety
     /// `text` is NULL, or `size` bytes can be written to it; `length` is NULL or can be written to; both as long as the result lives.
-    pub(crate) unsafe fn new(text: *mut c_char, size: usize, length: *mut usize) -> Self {
-        Self { text, size, length }
+    pub(crate) unsafe fn new(
+        what: &'static str,
+        text: *mut c_char,
+        size: usize,
+        length: *mut usize,
+    ) -> Self {
+        Self {
+            what,
+            text,
+            size,
+            length,
+        }
+    }
+
+    /// A buffer that must be there.
+    ///
+    /// # Safety
+    /// `text` is NULL, or `size` bytes can be written to it as long as the result lives.
+    pub(crate) unsafe fn of_size(
+        what: &'static str,
+        text: *mut c_char,
+        size: usize,
+    ) -> Result<Self> {
+        if text.is_null() {
+            return Err(null(what));
+        }
+        // SAFETY: our caller answers for the buffer.
+        Ok(unsafe { Self::new(what, text, size, std::ptr::null_mut()) })
     }
 
     /// Writes a text and the NUL at its end, or says how long it is.
-    pub(crate) fn write(&self, what: &str, text: &str) -> Result<()> {
+    pub(crate) fn write(&self, text: &str) -> Result<()> {
+        let what = self.what;
         if !self.length.is_null() {
             // SAFETY: who called `new` answers for the place.
             unsafe { self.length.write(text.len()) };
@@ -192,13 +333,13 @@ mod tests {
     fn small_buffer_is_told_how_much_is_needed() {
         let (mut place, mut length) = ([1; 4], 0);
         // SAFETY: a buffer of four bytes and a length, both alive.
-        let buffer = unsafe { Buffer::new(place.as_mut_ptr(), place.len(), &mut length) };
-        let failure = buffer.write("name", "pump").unwrap_err();
+        let buffer = unsafe { Buffer::new("name", place.as_mut_ptr(), place.len(), &mut length) };
+        let failure = buffer.write("pump").unwrap_err();
         assert_eq!(failure.result, IRONHOUSE_BUFFER_TOO_SMALL);
         assert_eq!((place[0], length), (0, 4));
         // SAFETY: as above.
-        let buffer = unsafe { Buffer::new(place.as_mut_ptr(), place.len(), &mut length) };
-        buffer.write("name", "abc").unwrap();
+        let buffer = unsafe { Buffer::new("name", place.as_mut_ptr(), place.len(), &mut length) };
+        buffer.write("abc").unwrap();
         assert_eq!(place.map(|c| c as u8), *b"abc\0");
     }
 
@@ -206,8 +347,8 @@ mod tests {
     fn length_alone_can_be_asked_for() {
         let mut length = 0;
         // SAFETY: no buffer, and a length.
-        let buffer = unsafe { Buffer::new(std::ptr::null_mut(), 0, &mut length) };
-        buffer.write("name", "pump").unwrap();
+        let buffer = unsafe { Buffer::new("name", std::ptr::null_mut(), 0, &mut length) };
+        buffer.write("pump").unwrap();
         assert_eq!(length, 4);
     }
 }

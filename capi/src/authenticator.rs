@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ironhouse::Context;
@@ -13,14 +13,13 @@ use ironhouse::security::{
 };
 use zmq_sys_wrap::Api;
 
-use crate::api::{ironhouse_api_t, of_host};
-use crate::arguments::{Out, c_text, path, text};
+use crate::api::ironhouse_api_t;
+use crate::arguments::{argument, arguments, c_text};
 use crate::boundary::boundary;
 use crate::callback::{UserData, ironhouse_free_fn, no_unwinding};
 use crate::certificate::seconds;
 use crate::event::{ironhouse_event_fn, listening};
-use crate::handle::{Handle, borrow, destroy, give, null};
-use crate::keys::public_key;
+use crate::handle::{Handle, destroy, give, lock, null};
 use crate::policy::{copy, ironhouse_policy_t};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND};
 use crate::result::{Failure, Result};
@@ -84,7 +83,7 @@ impl House {
 
     /// A domain that has a policy.
     pub(crate) fn domain(&self, name: &str) -> Result<Domain> {
-        let domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        let domains = lock(&self.domains);
         if let Some(domain) = domains.get(name) {
             return Ok(domain.clone());
         }
@@ -106,7 +105,7 @@ impl House {
 
     /// Keeps something for a domain as long as the authenticator lives.
     pub(crate) fn hold(&self, domain: &str, what: Arc<dyn Any + Send + Sync>) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         held.insert(domain.to_owned(), what);
     }
 }
@@ -154,24 +153,11 @@ pub unsafe extern "C" fn ironhouse_authenticator_start(
     options: *const ironhouse_authenticator_options_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("authenticator", authenticator) }?;
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's context, by contract.
-        let context = unsafe { host_context(context, api) }?;
+        arguments!(out authenticator, api api, context context[api]);
         let mut builder = Authenticator::builder(&context);
         if !options.is_null() {
-            // SAFETY: it is not NULL, and every such structure starts with its size.
-            let size = unsafe { options.cast::<usize>().read() };
-            if size < size_of::<ironhouse_authenticator_options_t>() {
-                return Err(Failure::new(
-                    IRONHOUSE_INVALID_ARGUMENT,
-                    format!("options: its size is {size}: set it to sizeof the structure"),
-                ));
-            }
-            // SAFETY: it has as many bytes, by the check above.
-            let options = unsafe { options.read() };
+            let options = options.cast_mut();
+            let options = argument!(@ sized options).read();
             if options.deadline > 0 {
                 builder = builder.deadline(Duration::from_millis(options.deadline.into()));
             }
@@ -179,7 +165,10 @@ pub unsafe extern "C" fn ironhouse_authenticator_start(
                 builder = builder.callback_threads(options.callback_threads as usize);
             }
         }
-        give(place, House::new(Kind::Plain(builder.start()?), api))
+        give(
+            authenticator,
+            House::new(Kind::Plain(builder.start()?), api),
+        )
     })
 }
 
@@ -193,16 +182,9 @@ pub unsafe extern "C" fn ironhouse_authenticator_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("authenticator", authenticator) }?;
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's context, by contract.
-        let context = unsafe { host_context(context, api) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out authenticator, api api, context context[api], path path[path_length]);
         let configured = Config::load(path)?.start(&context)?;
-        give(place, House::new(Kind::Configured(configured), api))
+        give(authenticator, House::new(Kind::Configured(configured), api))
     })
 }
 
@@ -216,8 +198,8 @@ pub unsafe extern "C" fn ironhouse_authenticator_destroy(
     authenticator: *mut *mut ironhouse_authenticator_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("authenticator", authenticator) }?)
+        arguments!(out authenticator);
+        destroy(authenticator)
     })
 }
 
@@ -230,11 +212,9 @@ pub unsafe extern "C" fn ironhouse_authenticator_set_policy(
     policy: *const ironhouse_policy_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(handle authenticator as house, text domain[domain_length] as name);
         let domain = house.authenticator().domain(name, copy(policy)?)?;
-        let mut domains = house.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut domains = lock(&house.domains);
         domains.insert(name.to_owned(), domain);
         Ok(())
     })
@@ -247,7 +227,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_set_fallback(
     policy: *const ironhouse_policy_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         Ok(house.authenticator().set_fallback(copy(policy)?)?)
     })
 }
@@ -261,9 +241,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_revoke(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle authenticator as house, key key[key_length]);
         house.authenticator().revoke(&key);
         Ok(())
     })
@@ -277,9 +255,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle authenticator as house, key key[key_length]);
         if house.authenticator().unrevoke(&key) {
             return Ok(());
         }
@@ -299,9 +275,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_disconnect(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle authenticator as house, key key[key_length]);
         let meant = PeerIdentity::Key(key);
         house.authenticator().disconnect(|peer| *peer == meant);
         Ok(())
@@ -337,7 +311,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_each_peer(
     user_data: *mut c_void,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         let each = each.ok_or_else(|| null("each"))?;
         for peer in house.authenticator().peers() {
             let (domain, address) = (c_text(&peer.domain), c_text(&peer.address.to_string()));
@@ -363,7 +337,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_reload(
     authenticator: *mut ironhouse_authenticator_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         Ok(house.configured()?.reload()?)
     })
 }
@@ -376,7 +350,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_each_problem(
     user_data: *mut c_void,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         let mut problems = house.authenticator().health().problems();
         if let Kind::Configured(configured) = &house.kind {
             problems.extend(configured.problems());
@@ -412,20 +386,10 @@ pub unsafe extern "C" fn ironhouse_authenticator_counters(
     counters: *mut ironhouse_counters_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's place, by contract; every such structure starts with its size.
-        let size = unsafe { Out::new("counters", counters.cast::<usize>()) }?.read();
-        if size < size_of::<ironhouse_counters_t>() {
-            return Err(Failure::new(
-                IRONHOUSE_INVALID_ARGUMENT,
-                format!("counters: its size is {size}: set it to sizeof the structure"),
-            ));
-        }
-        // SAFETY: it has as many bytes, by the check above.
-        let place = unsafe { Out::new("counters", counters) }?;
+        arguments!(handle authenticator as house, sized counters);
         let counts: Counters = house.authenticator().counters();
-        place.write(ironhouse_counters_t {
-            size,
+        counters.write(ironhouse_counters_t {
+            size: counters.read().size,
             admitted: counts.admitted(),
             deferred: counts.deferred(),
             refused: counts.refused(),
@@ -452,11 +416,8 @@ pub unsafe extern "C" fn ironhouse_authenticator_on_event(
     let user_data = UserData::new(user_data, free_user_data);
     boundary(|| {
         let listen = listening(listen, user_data)?;
-        let house = borrow(authenticator)?;
-        let mut listeners = house
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        arguments!(handle authenticator as house);
+        let mut listeners = lock(&house.listeners);
         if listeners.len() == MOST_LISTENERS {
             return Err(Failure::new(
                 IRONHOUSE_INVALID_ARGUMENT,

@@ -1,15 +1,15 @@
 //! Certificates: a public key with metadata and dates, and where it is known the secret key.
 
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ironhouse::security::{Certificate, Keypair, SecretCertificate, SecretKey, Validity};
 
-use crate::arguments::{Buffer, Out, c_text, path, text};
+use crate::arguments::{arguments, c_text};
 use crate::boundary::boundary;
-use crate::handle::{Handle, borrow, destroy, give};
-use crate::keys::{KeyPlace, public_key};
+use crate::handle::{Handle, destroy, give, lock};
+use crate::keys::IRONHOUSE_KEY_SIZE;
 use crate::result::ironhouse_result_t::{
     self, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NO_SECRET_KEY, IRONHOUSE_NOT_FOUND,
 };
@@ -75,20 +75,15 @@ fn no_secret() -> Failure {
     )
 }
 
-pub(crate) fn lock(certificate: &Mutex<Kind>) -> MutexGuard<'_, Kind> {
-    certificate.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Makes a certificate with a new key pair. Destroy it by ironhouse_certificate_destroy().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_new(
     certificate: *mut *mut ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
+        arguments!(out certificate);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::generate()?)),
         )
     })
@@ -102,12 +97,9 @@ pub unsafe extern "C" fn ironhouse_certificate_from_public_key(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(out certificate, key key[key_length]);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Public(Certificate::new(key.usable().map_err(
                 |problem| Failure::from(ironhouse::Error::from(problem)),
             )?))),
@@ -123,13 +115,10 @@ pub unsafe extern "C" fn ironhouse_certificate_from_secret_key(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { text("secret key", key, key_length) }?;
+        arguments!(out certificate, text key[key_length]);
         let pair = Keypair::from_secret(SecretKey::from_z85(key)?)?;
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::from_keypair(pair))),
         )
     })
@@ -143,11 +132,11 @@ pub unsafe extern "C" fn ironhouse_certificate_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, Mutex::new(Kind::Public(Certificate::load(path)?)))
+        arguments!(out certificate, path path[path_length]);
+        give(
+            certificate,
+            Mutex::new(Kind::Public(Certificate::load(path)?)),
+        )
     })
 }
 
@@ -160,12 +149,9 @@ pub unsafe extern "C" fn ironhouse_certificate_load_secret(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out certificate, path path[path_length]);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::load(path)?)),
         )
     })
@@ -179,12 +165,9 @@ pub unsafe extern "C" fn ironhouse_certificate_load_secret_file(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out certificate, path path[path_length]);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::load_file(path)?)),
         )
     })
@@ -198,8 +181,8 @@ pub unsafe extern "C" fn ironhouse_certificate_destroy(
     certificate: *mut *mut ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("certificate", certificate) }?)
+        arguments!(out certificate);
+        destroy(certificate)
     })
 }
 
@@ -212,9 +195,7 @@ pub unsafe extern "C" fn ironhouse_certificate_save(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle certificate, path path[path_length]);
         match &*lock(&certificate) {
             Kind::Public(certificate) => certificate.save(path)?,
             Kind::Secret(secret) => secret.save(path)?,
@@ -231,9 +212,7 @@ pub unsafe extern "C" fn ironhouse_certificate_save_public(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle certificate, path path[path_length]);
         Ok(lock(&certificate).public().save(path)?)
     })
 }
@@ -246,9 +225,7 @@ pub unsafe extern "C" fn ironhouse_certificate_save_secret_file(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle certificate, path path[path_length]);
         match &*lock(&certificate) {
             Kind::Public(_) => Err(no_secret()),
             Kind::Secret(secret) => Ok(secret.save_file(path)?),
@@ -263,10 +240,8 @@ pub unsafe extern "C" fn ironhouse_certificate_public_key(
     key: *mut c_char,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's buffer, by contract.
-        let place = unsafe { KeyPlace::new("key", key) }?;
-        place.write("key", &lock(&certificate).public().public_key().to_string())
+        arguments!(handle certificate, buffer key[IRONHOUSE_KEY_SIZE]);
+        key.write(&lock(&certificate).public().public_key().to_string())
     })
 }
 
@@ -277,12 +252,10 @@ pub unsafe extern "C" fn ironhouse_certificate_secret_key(
     key: *mut c_char,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's buffer, by contract.
-        let place = unsafe { KeyPlace::new("key", key) }?;
+        arguments!(handle certificate, buffer key[IRONHOUSE_KEY_SIZE]);
         match &*lock(&certificate) {
             Kind::Public(_) => Err(no_secret()),
-            Kind::Secret(secret) => place.write("key", &secret.secret().expose_z85()),
+            Kind::Secret(secret) => key.write(&secret.secret().expose_z85()),
         }
     })
 }
@@ -299,11 +272,7 @@ pub unsafe extern "C" fn ironhouse_certificate_set_meta(
     value_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let value = unsafe { text("value", value, value_length) }?;
+        arguments!(handle certificate, text name[name_length], text value[value_length]);
         lock(&certificate).change(
             |public| public.with_meta(name, value),
             |secret| secret.with_meta(name, value),
@@ -319,9 +288,7 @@ pub unsafe extern "C" fn ironhouse_certificate_unset_meta(
     name_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
+        arguments!(handle certificate, text name[name_length]);
         lock(&certificate).change(
             |public| Ok(public.without_meta(name)),
             |secret| Ok(secret.without_meta(name)),
@@ -342,13 +309,9 @@ pub unsafe extern "C" fn ironhouse_certificate_meta(
     length: *mut usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
-        // SAFETY: the caller's buffer, by contract.
-        let buffer = unsafe { Buffer::new(value, size, length) };
+        arguments!(handle certificate, text name[name_length], buffer value[size, length]);
         match lock(&certificate).public().meta(name) {
-            Some(found) => buffer.write("value", found),
+            Some(found) => value.write(found),
             None => Err(Failure::new(
                 IRONHOUSE_NOT_FOUND,
                 format!("the certificate has no metadata value {name:?}"),
@@ -370,7 +333,7 @@ pub unsafe extern "C" fn ironhouse_certificate_each_meta(
     user_data: *mut c_void,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
+        arguments!(handle certificate);
         let each = each.ok_or_else(|| crate::handle::null("each"))?;
         let public = lock(&certificate).public().clone();
         for (name, value) in public.metadata() {
@@ -394,7 +357,7 @@ pub unsafe extern "C" fn ironhouse_certificate_set_validity(
     disabled: bool,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
+        arguments!(handle certificate);
         let mut validity = Validity::new().with_disabled(disabled);
         if let Some(time) = date("not_before", not_before)? {
             validity = validity.with_not_before(time);
@@ -418,21 +381,12 @@ pub unsafe extern "C" fn ironhouse_certificate_validity(
     disabled: *mut bool,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
+        arguments!(handle certificate, place not_before, place not_after, place disabled);
         let validity = lock(&certificate).public().validity();
-        for (place, time) in [
-            (not_before, validity.not_before()),
-            (not_after, validity.not_after()),
-        ] {
-            // SAFETY: the caller's place, by contract.
-            if let Ok(place) = unsafe { Out::new("date", place) } {
-                place.write(time.map_or(IRONHOUSE_NO_DATE, seconds));
-            }
-        }
-        // SAFETY: the caller's place, by contract.
-        if let Ok(place) = unsafe { Out::new("disabled", disabled) } {
-            place.write(validity.is_disabled());
-        }
+        let date = |time: Option<_>| time.map_or(IRONHOUSE_NO_DATE, seconds);
+        not_before.inspect(|place| place.write(date(validity.not_before())));
+        not_after.inspect(|place| place.write(date(validity.not_after())));
+        disabled.inspect(|place| place.write(validity.is_disabled()));
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ironhouse::security::PasswordFile;
 
-use crate::arguments::{Out, path, text_bytes};
+use crate::arguments::arguments;
 use crate::boundary::boundary;
 use crate::handle::{Handle, borrow, destroy, give};
 use crate::result::Failure;
@@ -27,9 +27,8 @@ pub unsafe extern "C" fn ironhouse_passwords_memory(
     passwords: *mut *mut ironhouse_passwords_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("passwords", passwords) }?;
-        give(place, PasswordFile::in_memory().into())
+        arguments!(out passwords);
+        give(passwords, PasswordFile::in_memory().into())
     })
 }
 
@@ -42,11 +41,8 @@ pub unsafe extern "C" fn ironhouse_passwords_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("passwords", passwords) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, PasswordFile::load(path)?.into())
+        arguments!(out passwords, path path[path_length]);
+        give(passwords, PasswordFile::load(path)?.into())
     })
 }
 
@@ -56,8 +52,8 @@ pub unsafe extern "C" fn ironhouse_passwords_destroy(
     passwords: *mut *mut ironhouse_passwords_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("passwords", passwords) }?)
+        arguments!(out passwords);
+        destroy(passwords)
     })
 }
 
@@ -71,11 +67,7 @@ pub unsafe extern "C" fn ironhouse_passwords_insert(
     password_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let passwords = borrow(passwords)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text_bytes("name", name, name_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let password = unsafe { text_bytes("password", password, password_length) }?;
+        arguments!(handle passwords, bytes name[name_length], bytes password[password_length]);
         Ok(passwords.insert(name, password)?)
     })
 }
@@ -88,9 +80,7 @@ pub unsafe extern "C" fn ironhouse_passwords_remove(
     name_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let passwords = borrow(passwords)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text_bytes("name", name, name_length) }?;
+        arguments!(handle passwords, bytes name[name_length]);
         if passwords.remove(name)? {
             Ok(())
         } else {

@@ -1,14 +1,14 @@
 //! Policies: who may connect to the sockets of a domain.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ironhouse::security::{AddressRule, CurvePolicy, GssapiPolicy, Policy, Refusal};
 
-use crate::arguments::{Out, text};
+use crate::arguments::arguments;
 use crate::boundary::boundary;
 use crate::callback::{UserData, ironhouse_free_fn};
-use crate::handle::{Handle, borrow, destroy, give};
+use crate::handle::{Handle, borrow, destroy, give, lock};
 use crate::passwords::ironhouse_passwords_t;
 use crate::reply::{
     IRONHOUSE_REFUSE, IRONHOUSE_RETRY, asking, deciding, ironhouse_ask_fn, ironhouse_decide_fn,
@@ -30,14 +30,14 @@ impl Handle for ironhouse_policy_t {
 /// What is behind the handle, as it is now.
 pub(crate) fn copy(policy: *const ironhouse_policy_t) -> Result<Policy> {
     let policy = borrow(policy)?;
-    let policy = policy.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(policy.clone())
+    let copy = lock(&policy).clone();
+    Ok(copy)
 }
 
 fn change(policy: *mut ironhouse_policy_t, by: impl FnOnce(Policy) -> Policy) -> Result<()> {
     let policy = borrow(policy)?;
     let replaced = {
-        let mut policy = policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut policy = lock(&policy);
         let changed = by(policy.clone());
         std::mem::replace(&mut *policy, changed)
     };
@@ -52,9 +52,8 @@ pub unsafe extern "C" fn ironhouse_policy_new(
     policy: *mut *mut ironhouse_policy_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("policy", policy) }?;
-        give(place, Mutex::new(Policy::new()))
+        arguments!(out policy);
+        give(policy, Mutex::new(Policy::new()))
     })
 }
 
@@ -64,8 +63,8 @@ pub unsafe extern "C" fn ironhouse_policy_destroy(
     policy: *mut *mut ironhouse_policy_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("policy", policy) }?)
+        arguments!(out policy);
+        destroy(policy)
     })
 }
 
@@ -78,8 +77,7 @@ pub unsafe extern "C" fn ironhouse_policy_allow(
     address_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's text, by contract.
-        let address = unsafe { text("address", address, address_length) }?;
+        arguments!(text address[address_length]);
         let rule: AddressRule = address.parse()?;
         change(policy, |policy| policy.allow(rule))
     })
@@ -93,8 +91,7 @@ pub unsafe extern "C" fn ironhouse_policy_deny(
     address_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's text, by contract.
-        let address = unsafe { text("address", address, address_length) }?;
+        arguments!(text address[address_length]);
         let rule: AddressRule = address.parse()?;
         change(policy, |policy| policy.deny(rule))
     })
@@ -115,7 +112,7 @@ pub unsafe extern "C" fn ironhouse_policy_plain(
     passwords: *const ironhouse_passwords_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let passwords = borrow(passwords)?;
+        arguments!(handle passwords);
         change(policy, |policy| policy.plain((*passwords).clone()))
     })
 }

@@ -2,14 +2,14 @@
 
 use std::ffi::c_char;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ironhouse::security::{CertificateStore, SigningKey, Trust, VerifyKey};
 
-use crate::arguments::{Buffer, Out, path, text};
+use crate::arguments::{argument, arguments};
 use crate::boundary::boundary;
-use crate::certificate::{ironhouse_certificate_t, lock};
-use crate::handle::{Handle, borrow, destroy, give};
+use crate::certificate::ironhouse_certificate_t;
+use crate::handle::{Handle, borrow, destroy, give, lock};
 use crate::result::Result;
 use crate::result::ironhouse_result_t;
 use crate::store::ironhouse_store_t;
@@ -68,16 +68,7 @@ impl Believed {
 
 fn trust(handle: *const ironhouse_trust_t) -> Result<Trust> {
     let believed = borrow(handle)?;
-    let believed = believed.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(believed.trust())
-}
-
-/// # Safety
-/// As [`text`].
-unsafe fn verify_key(key: *const c_char, length: usize) -> Result<VerifyKey> {
-    // SAFETY: as our caller says.
-    let text = unsafe { text("verify key", key, length) }?;
-    Ok(text.parse()?)
+    Ok(lock(&believed).trust())
 }
 
 /// Makes a new signing key. Destroy it by ironhouse_signing_key_destroy().
@@ -86,9 +77,8 @@ pub unsafe extern "C" fn ironhouse_signing_key_new(
     key: *mut *mut ironhouse_signing_key_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("key", key) }?;
-        give(place, SigningKey::generate()?)
+        arguments!(out key);
+        give(key, SigningKey::generate()?)
     })
 }
 
@@ -100,11 +90,8 @@ pub unsafe extern "C" fn ironhouse_signing_key_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("key", key) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, SigningKey::load(path)?)
+        arguments!(out key, path path[path_length]);
+        give(key, SigningKey::load(path)?)
     })
 }
 
@@ -114,8 +101,8 @@ pub unsafe extern "C" fn ironhouse_signing_key_destroy(
     key: *mut *mut ironhouse_signing_key_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("key", key) }?)
+        arguments!(out key);
+        destroy(key)
     })
 }
 
@@ -127,9 +114,7 @@ pub unsafe extern "C" fn ironhouse_signing_key_save(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let key = borrow(key)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle key, path path[path_length]);
         Ok(key.save(path)?)
     })
 }
@@ -141,11 +126,8 @@ pub unsafe extern "C" fn ironhouse_signing_key_verify_key(
     verify_key: *mut c_char,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let key = borrow(key)?;
-        // SAFETY: the caller's buffer, by contract.
-        let buffer =
-            unsafe { Buffer::new(verify_key, IRONHOUSE_VERIFY_KEY_SIZE, std::ptr::null_mut()) };
-        buffer.write("verify_key", &key.verify_key().to_string())
+        arguments!(handle key, buffer verify_key[IRONHOUSE_VERIFY_KEY_SIZE]);
+        verify_key.write(&key.verify_key().to_string())
     })
 }
 
@@ -156,8 +138,7 @@ pub unsafe extern "C" fn ironhouse_certificate_sign(
     key: *const ironhouse_signing_key_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        let key = borrow(key)?;
+        arguments!(handle certificate, handle key);
         lock(&certificate).change(|public| public.sign(&key), |secret| secret.sign(&key))
     })
 }
@@ -171,10 +152,8 @@ pub unsafe extern "C" fn ironhouse_certificate_verify(
     verify_key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { self::verify_key(verify_key, verify_key_length) }?;
-        lock(&certificate).public().verify(&[key])?;
+        arguments!(handle certificate, verify_key verify_key[verify_key_length]);
+        lock(&certificate).public().verify(&[verify_key])?;
         Ok(())
     })
 }
@@ -185,9 +164,8 @@ pub unsafe extern "C" fn ironhouse_trust_new(
     trust: *mut *mut ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("trust", trust) }?;
-        give(place, Mutex::default())
+        arguments!(out trust);
+        give(trust, Mutex::default())
     })
 }
 
@@ -197,8 +175,8 @@ pub unsafe extern "C" fn ironhouse_trust_destroy(
     trust: *mut *mut ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("trust", trust) }?)
+        arguments!(out trust);
+        destroy(trust)
     })
 }
 
@@ -213,17 +191,13 @@ pub unsafe extern "C" fn ironhouse_trust_believe(
     revocations_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let trust = borrow(trust)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { self::verify_key(verify_key, verify_key_length) }?;
+        arguments!(handle trust, verify_key verify_key[verify_key_length]);
         let list = if revocations.is_null() {
             None
         } else {
-            // SAFETY: the caller's text, by contract.
-            Some(unsafe { path(revocations, revocations_length) }?.to_owned())
+            Some(argument!(@ path revocations revocations_length).to_owned())
         };
-        let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
-        trust.add(key, list);
+        lock(&trust).add(verify_key, list);
         Ok(())
     })
 }
@@ -236,11 +210,8 @@ pub unsafe extern "C" fn ironhouse_trust_remember(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let trust = borrow(trust)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
-        trust.memory = Some(path.to_owned());
+        arguments!(handle trust, path path[path_length]);
+        lock(&trust).memory = Some(path.to_owned());
         Ok(())
     })
 }
@@ -254,13 +225,10 @@ pub unsafe extern "C" fn ironhouse_store_signed_directory(
     trust: *const ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out store, path path[path_length]);
         let trust = self::trust(trust)?;
         give(
-            place,
+            store,
             CertificateStore::signed_directory(path, trust)?.into(),
         )
     })
@@ -275,12 +243,9 @@ pub unsafe extern "C" fn ironhouse_store_signed_keyfile(
     trust: *const ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out store, path path[path_length]);
         let trust = self::trust(trust)?;
-        give(place, CertificateStore::signed_keyfile(path, trust)?.into())
+        give(store, CertificateStore::signed_keyfile(path, trust)?.into())
     })
 }
 
@@ -291,7 +256,7 @@ pub unsafe extern "C" fn ironhouse_store_set_trust(
     trust: *const ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
+        arguments!(handle store);
         Ok(store.set_trust(self::trust(trust)?)?)
     })
 }

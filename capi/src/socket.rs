@@ -12,14 +12,13 @@ use ironhouse::security::{
 use ironhouse::socket::{HandshakeEvent, HandshakeOutcome, Mechanism, secure_borrowed};
 use zmq_sys_wrap::Api;
 
-use crate::api::{ironhouse_api_t, of_host};
-use crate::arguments::{c_text, text, text_bytes};
-use crate::authenticator::{host_context, ironhouse_authenticator_t};
+use crate::api::ironhouse_api_t;
+use crate::arguments::{arguments, c_text};
+use crate::authenticator::ironhouse_authenticator_t;
 use crate::boundary::boundary;
 use crate::callback::{UserData, ironhouse_free_fn, no_unwinding};
-use crate::certificate::{ironhouse_certificate_t, lock};
-use crate::handle::{borrow, null};
-use crate::keys::public_key;
+use crate::certificate::ironhouse_certificate_t;
+use crate::handle::{lock, null};
 use crate::result::Result;
 use crate::result::ironhouse_result_t;
 
@@ -55,9 +54,7 @@ pub unsafe extern "C" fn ironhouse_socket_null_server(
     domain_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(handle authenticator as house, text domain[domain_length] as name);
         let mechanism = NullServer::new(&house.domain(name)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, house.api(), mechanism) }.map(drop)
@@ -73,9 +70,7 @@ pub unsafe extern "C" fn ironhouse_socket_plain_server(
     domain_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(handle authenticator as house, text domain[domain_length] as name);
         let mechanism = PlainServer::new(&house.domain(name)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, house.api(), mechanism) }.map(drop)
@@ -92,10 +87,12 @@ pub unsafe extern "C" fn ironhouse_socket_curve_server(
     certificate: *const ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
-        let keys = lock(&*borrow(certificate)?).secret()?;
+        arguments!(
+            handle authenticator as house,
+            text domain[domain_length] as name,
+            handle certificate,
+        );
+        let keys = lock(&certificate).secret()?;
         let mechanism = CurveServer::new(&keys, &house.domain(name)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, house.api(), mechanism) }.map(drop)
@@ -117,13 +114,13 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
     principal_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(
+            handle authenticator as house,
+            text domain[domain_length] as name,
+            optional principal[principal_length],
+        );
         let mut mechanism = GssapiServer::new(&house.domain(name)?);
-        if !principal.is_null() {
-            // SAFETY: the caller's text, by contract.
-            let principal = unsafe { text("principal", principal, principal_length) }?;
+        if let Some(principal) = principal {
             mechanism = mechanism.principal(principal);
         }
         // SAFETY: the caller's socket, by contract.
@@ -148,11 +145,12 @@ pub unsafe extern "C" fn ironhouse_socket_watch(
     domain_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(
+            handle authenticator as house,
+            text domain[domain_length] as name,
+            pointer socket,
+        );
         let domain = house.domain(name)?;
-        let socket = NonNull::new(socket).ok_or_else(|| null("socket"))?;
         // SAFETY: the caller's socket, by contract.
         Ok(unsafe { domain.watch_borrowed(socket) }?)
     })
@@ -171,12 +169,7 @@ pub unsafe extern "C" fn ironhouse_socket_plain_client(
     password_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let password = unsafe { text_bytes("password", password, password_length) }?;
+        arguments!(api api, text name[name_length], bytes password[password_length]);
         let mechanism = PlainClient::new(name, Password::new(password)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, api, mechanism) }.map(drop)
@@ -196,12 +189,9 @@ pub unsafe extern "C" fn ironhouse_socket_curve_client(
     server_key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        let keys = lock(&*borrow(certificate)?).secret()?;
-        // SAFETY: the caller's text, by contract.
-        let server = unsafe { public_key(server_key, server_key_length) }?;
-        let mechanism = CurveClient::new(&keys, server);
+        arguments!(api api, handle certificate, key server_key[server_key_length]);
+        let keys = lock(&certificate).secret()?;
+        let mechanism = CurveClient::new(&keys, server_key);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, api, mechanism) }.map(drop)
     })
@@ -221,14 +211,13 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_client(
     principal_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's text, by contract.
-        let service = unsafe { text("service", service, service_length) }?;
+        arguments!(
+            api api,
+            text service[service_length],
+            optional principal[principal_length],
+        );
         let mut mechanism = GssapiClient::new(service);
-        if !principal.is_null() {
-            // SAFETY: the caller's text, by contract.
-            let principal = unsafe { text("principal", principal, principal_length) }?;
+        if let Some(principal) = principal {
             mechanism = mechanism.principal(principal);
         }
         // SAFETY: the caller's socket, by contract.
@@ -276,11 +265,7 @@ pub unsafe extern "C" fn ironhouse_socket_on_handshake(
     let user_data = UserData::new(user_data, free_user_data);
     boundary(|| {
         let listen = listen.ok_or_else(|| null("listen"))?;
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's context, by contract.
-        let context = unsafe { host_context(context, api) }?;
-        let socket = NonNull::new(socket).ok_or_else(|| null("socket"))?;
+        arguments!(api api, context context[api], pointer socket);
         let listen = move |event: HandshakeEvent| {
             let problem = match &event.outcome {
                 HandshakeOutcome::Secured => None,

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use ironhouse::security::CertificateStore;
 
-use crate::arguments::{Out, c_text, path};
+use crate::arguments::{arguments, c_text};
 use crate::boundary::boundary;
 use crate::callback::no_unwinding;
-use crate::certificate::{Kind, ironhouse_certificate_t, lock};
-use crate::handle::{Handle, borrow, destroy, give, null};
-use crate::keys::public_key;
+use crate::certificate::{Kind, ironhouse_certificate_t};
+use crate::handle::{Handle, borrow, destroy, give, lock, null};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_NOT_FOUND};
 use crate::result::{Failure, Result};
 
@@ -49,9 +48,8 @@ pub unsafe extern "C" fn ironhouse_store_memory(
     store: *mut *mut ironhouse_store_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        give(place, CertificateStore::in_memory().into())
+        arguments!(out store);
+        give(store, CertificateStore::in_memory().into())
     })
 }
 
@@ -64,11 +62,8 @@ pub unsafe extern "C" fn ironhouse_store_directory(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, CertificateStore::directory(path)?.into())
+        arguments!(out store, path path[path_length]);
+        give(store, CertificateStore::directory(path)?.into())
     })
 }
 
@@ -80,11 +75,8 @@ pub unsafe extern "C" fn ironhouse_store_keyfile(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, CertificateStore::keyfile(path)?.into())
+        arguments!(out store, path path[path_length]);
+        give(store, CertificateStore::keyfile(path)?.into())
     })
 }
 
@@ -94,8 +86,8 @@ pub unsafe extern "C" fn ironhouse_store_destroy(
     store: *mut *mut ironhouse_store_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("store", store) }?)
+        arguments!(out store);
+        destroy(store)
     })
 }
 
@@ -107,8 +99,7 @@ pub unsafe extern "C" fn ironhouse_store_insert(
     certificate: *const ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        let certificate = borrow(certificate)?;
+        arguments!(handle store, handle certificate);
         let public = lock(&certificate).public().clone();
         Ok(store.insert(public)?)
     })
@@ -122,9 +113,7 @@ pub unsafe extern "C" fn ironhouse_store_remove(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle store, key key[key_length]);
         if store.remove(&key) {
             Ok(())
         } else {
@@ -142,13 +131,9 @@ pub unsafe extern "C" fn ironhouse_store_lookup(
     certificate: *mut *mut ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
+        arguments!(handle store, key key[key_length], out certificate);
         match store.lookup(&key) {
-            Some(found) => give(place, Kind::Public(found).into()),
+            Some(found) => give(certificate, Kind::Public(found).into()),
             None => Err(not_found(&key.fingerprint().to_string())),
         }
     })
@@ -168,10 +153,8 @@ pub unsafe extern "C" fn ironhouse_store_size(
     size: *mut usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("size", size) }?;
-        place.write(store.len());
+        arguments!(handle store, out size);
+        size.write(store.len());
         Ok(())
     })
 }
