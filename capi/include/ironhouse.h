@@ -75,6 +75,24 @@ struct zmq_pollitem_t;
 #define IRONHOUSE_FINGERPRINT_SIZE 64
 
 /**
+ * Limits: none, but that 10,000 requests may wait for their decision.
+ */
+#define IRONHOUSE_LIMITS_OFF 0
+
+/**
+ * Limits for networks where an address is one machine: who fails 20 times from it, or 10 times with one name or key, is locked out for about 10
+ * minutes; from one address at most 256 connections, 64 of them half-open, 64 requests that wait and 4 callbacks or password hashes at a time;
+ * 1024 half-open connections in all.
+ */
+#define IRONHOUSE_LIMITS_STANDARD 1
+
+/**
+ * Limits for networks where many machines come from one address: 1000 failures from it, or 10 with one name or key; from one address at most 512
+ * half-open connections, 2500 requests that wait and 16 callbacks or password hashes at a time; 1024 half-open connections in all.
+ */
+#define IRONHOUSE_LIMITS_BEHIND_NAT 2
+
+/**
  * A decision: admit the peer.
  */
 #define IRONHOUSE_ADMIT 200
@@ -214,6 +232,72 @@ typedef enum {
 } ironhouse_result_t;
 
 /**
+ * What became of a connection, as a number. It keeps its meaning for ever; later versions may add some.
+ */
+typedef enum {
+  /**
+   * Messages can flow, by the socket's mechanism.
+   */
+  IRONHOUSE_VERDICT_SECURED = 0,
+  /**
+   * The endpoint's host name does not lead to an address.
+   */
+  IRONHOUSE_VERDICT_UNRESOLVED = 1,
+  /**
+   * Nobody accepted a connection in time.
+   */
+  IRONHOUSE_VERDICT_UNREACHABLE = 2,
+  /**
+   * Somebody accepted the connection, and then said nothing that ends the handshake.
+   */
+  IRONHOUSE_VERDICT_SILENT = 3,
+  /**
+   * The peer closed the connection during the handshake without a reason.
+   */
+  IRONHOUSE_VERDICT_CLOSED = 4,
+  /**
+   * Something else than ZeroMQ is at the endpoint.
+   */
+  IRONHOUSE_VERDICT_NOT_ZMTP = 5,
+  /**
+   * The peer speaks a version of ZMTP that knows no security.
+   */
+  IRONHOUSE_VERDICT_OLD_PROTOCOL = 6,
+  /**
+   * The two ends have different mechanisms. libzmq does not connect again.
+   */
+  IRONHOUSE_VERDICT_MECHANISM_MISMATCH = 7,
+  /**
+   * Both ends are servers of their mechanism.
+   */
+  IRONHOUSE_VERDICT_BOTH_SERVERS = 8,
+  /**
+   * Both ends are clients of their mechanism.
+   */
+  IRONHOUSE_VERDICT_BOTH_CLIENTS = 9,
+  /**
+   * The server did not prove to hold the key that this client was given for it (CURVE).
+   */
+  IRONHOUSE_VERDICT_WRONG_SERVER_KEY = 10,
+  /**
+   * The server said nothing of our credential: its authenticator failed for the moment, or there is none.
+   */
+  IRONHOUSE_VERDICT_NO_VERDICT = 11,
+  /**
+   * The server's authenticator refused us. libzmq does not connect again, unless by IRONHOUSE_RETRY.
+   */
+  IRONHOUSE_VERDICT_REFUSED = 12,
+  /**
+   * The two ends do not understand each other.
+   */
+  IRONHOUSE_VERDICT_PROTOCOL = 13,
+  /**
+   * Something else: the text says what.
+   */
+  IRONHOUSE_VERDICT_OTHER = 14,
+} ironhouse_verdict_t;
+
+/**
  * Decides, for all secured sockets of a context, who may connect: a ZAP handler on a thread of the library. May be used by several threads at
  * once.
  */
@@ -224,6 +308,13 @@ typedef struct ironhouse_authenticator_t ironhouse_authenticator_t;
  * certificate is destroyed. May be used by several threads at once. Files are those of CZMQ and pyzmq.
  */
 typedef struct ironhouse_certificate_t ironhouse_certificate_t;
+
+/**
+ * What a program's own monitor of a socket tells, on its way to the library. libzmq has one monitor for a socket, and a second ends the first
+ * without an error: a program that has its own hands its reports over here. May be used by several threads, but reports count in the order in
+ * which they are handed over.
+ */
+typedef struct ironhouse_feed_t ironhouse_feed_t;
 
 /**
  * Users and their passwords: in memory, or those of a file of lines `name=password` or `name=` and an Argon2id hash, which is followed.
@@ -323,7 +414,8 @@ typedef struct {
 } ironhouse_api_t;
 
 /**
- * How wide and how long decisions may be.
+ * How wide and how long decisions may be, and how much of them one address may take up. What is 0 is as if it were not set: fill it with zeros, set
+ * `size`, and then what is wanted.
  */
 typedef struct {
   /**
@@ -338,6 +430,52 @@ typedef struct {
    * How many callbacks may run at a time; 0 for 32.
    */
   uint32_t callback_threads;
+  /**
+   * IRONHOUSE_LIMITS_OFF (0), IRONHOUSE_LIMITS_STANDARD or IRONHOUSE_LIMITS_BEHIND_NAT: what the limits below are where they are 0. An address is
+   * one of IPv4, or a block of 2^64 of IPv6; over ipc, a user of the system.
+   */
+  uint32_t limits;
+  /**
+   * Most connections in all. This limit and the next three hold for sockets that are watched (ironhouse_socket_watch()); above them, the oldest
+   * connection is closed whose peer is not admitted yet, or else the new one.
+   */
+  uint32_t connections;
+  /**
+   * Most connections from one address.
+   */
+  uint32_t connections_per_address;
+  /**
+   * Most half-open connections in all: accepted, and their peer not admitted yet.
+   */
+  uint32_t half_open;
+  /**
+   * Most half-open connections from one address.
+   */
+  uint32_t half_open_per_address;
+  /**
+   * Most requests that may wait for their decision; their peers are told to try again above it.
+   */
+  uint32_t requests;
+  /**
+   * Most requests from one address that may wait for their decision.
+   */
+  uint32_t requests_per_address;
+  /**
+   * Most callbacks and password hashes of one address that may run at a time; the others wait for their turn.
+   */
+  uint32_t threads_per_address;
+  /**
+   * Failed attempts from one address that lock it out, 1 to 100000: whoever comes from there and was not admitted before.
+   */
+  uint32_t lockout_by_address;
+  /**
+   * Failed attempts with one name at an address, or with one key or principal, that lock it out, 1 to 100000.
+   */
+  uint32_t lockout_by_credential;
+  /**
+   * Seconds in which counts of failures halve, which is how long a lock-out lasts; 600, where a lock-out has no other.
+   */
+  uint32_t lockout_half_life;
 } ironhouse_authenticator_options_t;
 
 /**
@@ -408,6 +546,22 @@ typedef struct {
    * Audit events that a callback missed because it was too slow.
    */
   uint64_t dropped;
+  /**
+   * Connections closed because their peer was no longer admitted.
+   */
+  uint64_t closed;
+  /**
+   * Lock-outs that began.
+   */
+  uint64_t locked_out;
+  /**
+   * Connections closed because there was one too many.
+   */
+  uint64_t too_many_connections;
+  /**
+   * Handshakes with sockets that are watched that failed without a decision.
+   */
+  uint64_t failed_handshakes;
 } ironhouse_counters_t;
 
 /**
@@ -500,6 +654,73 @@ typedef struct {
 } ironhouse_credential_t;
 
 /**
+ * What became of a connection that a socket made. Texts are valid until the callback returns.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the library knows it: later versions add fields at its end.
+   */
+  size_t size;
+  /**
+   * The endpoint connected to, as libzmq names it.
+   */
+  const char *endpoint;
+  /**
+   * Whether messages can flow, by the socket's mechanism.
+   */
+  bool secured;
+  /**
+   * Why not, in words, and how to mend it; NULL where they can.
+   */
+  const char *problem;
+  /**
+   * The same as a number.
+   */
+  ironhouse_verdict_t verdict;
+} ironhouse_handshake_t;
+
+/**
+ * Is told of a handshake. It must not unwind.
+ */
+typedef void (*ironhouse_handshake_fn)(void *user_data, const ironhouse_handshake_t *handshake);
+
+/**
+ * Somebody who is locked out. Texts are valid until the callback returns.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the library knows it: later versions add fields at its end.
+   */
+  size_t size;
+  /**
+   * The domain; NULL where it holds in all of them.
+   */
+  const char *domain;
+  /**
+   * The address or block of addresses that it holds for; NULL where it holds wherever the peer comes from.
+   */
+  const char *address;
+  /**
+   * The user's name (PLAIN), public key in Z85 (CURVE) or principal (GSSAPI); NULL where it holds for whoever comes from the address and was not
+   * admitted before.
+   */
+  const char *identity;
+  /**
+   * For how many milliseconds more, unless more attempts fail that are under way.
+   */
+  uint64_t remaining;
+  /**
+   * The same in a line for people.
+   */
+  const char *text;
+} ironhouse_lockout_t;
+
+/**
+ * What is called for each lock-out. It must not unwind.
+ */
+typedef void (*ironhouse_lockout_fn)(void *user_data, const ironhouse_lockout_t *lockout);
+
+/**
  * Who wants to be admitted. Texts are valid until the callback returns.
  */
 typedef struct {
@@ -541,33 +762,6 @@ typedef int (*ironhouse_decide_fn)(void *user_data, const ironhouse_peer_t *peer
  * unwind.
  */
 typedef void (*ironhouse_ask_fn)(void *user_data, const ironhouse_peer_t *peer, ironhouse_reply_t *reply);
-
-/**
- * What became of a connection that a socket made. Texts are valid until the callback returns.
- */
-typedef struct {
-  /**
-   * Size of this structure in bytes, as the library knows it: later versions add fields at its end.
-   */
-  size_t size;
-  /**
-   * The endpoint connected to, as libzmq names it.
-   */
-  const char *endpoint;
-  /**
-   * Whether messages can flow, by the socket's mechanism.
-   */
-  bool secured;
-  /**
-   * Why not, in words, and how to mend it; NULL where they can.
-   */
-  const char *problem;
-} ironhouse_handshake_t;
-
-/**
- * Is told of a handshake. It must not unwind.
- */
-typedef void (*ironhouse_handshake_fn)(void *user_data, const ironhouse_handshake_t *handshake);
 
 #ifdef __cplusplus
 extern "C" {
@@ -677,7 +871,7 @@ ironhouse_result_t ironhouse_authenticator_reload(ironhouse_authenticator_t *aut
 ironhouse_result_t ironhouse_authenticator_each_problem(const ironhouse_authenticator_t *authenticator, ironhouse_text_fn each, void *user_data);
 
 /**
- * Reads the counters. Set `counters->size` before.
+ * Reads the counters: what the authenticator has done since its start. Set `counters->size` before.
  */
 ironhouse_result_t ironhouse_authenticator_counters(const ironhouse_authenticator_t *authenticator, ironhouse_counters_t *counters);
 
@@ -834,6 +1028,78 @@ ironhouse_result_t ironhouse_authenticator_explain(const ironhouse_authenticator
                                                    size_t *length);
 
 /**
+ * As ironhouse_socket_on_handshake(), by the reports of the program's own monitor of the socket.
+ *
+ * The monitor must tell at least ZMQ_EVENT_CONNECTED, ZMQ_EVENT_CONNECT_DELAYED, ZMQ_EVENT_CONNECT_RETRIED, ZMQ_EVENT_DISCONNECTED and the four
+ * of handshakes (ZMQ_EVENT_ALL does), from before the socket is connected on. To be called as ironhouse_socket_on_handshake().
+ *
+ * `listen` is called on a thread of its own until the feed is destroyed, or was handed ZMQ_EVENT_MONITOR_STOPPED; the end of the socket or of its
+ * context does not end it. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, which may be
+ * moments after that end, or at once if this call fails. Destroy the feed by ironhouse_feed_destroy().
+ */
+ironhouse_result_t ironhouse_feed_handshakes(ironhouse_feed_t **feed,
+                                             void *socket,
+                                             const ironhouse_api_t *api,
+                                             ironhouse_handshake_fn listen,
+                                             void *user_data,
+                                             ironhouse_free_fn free_user_data);
+
+/**
+ * As ironhouse_socket_watch(), by the reports of the program's own monitor of the socket.
+ *
+ * The monitor must tell at least ZMQ_EVENT_ACCEPTED, ZMQ_EVENT_CONNECTED, ZMQ_EVENT_DISCONNECTED and the four of handshakes (ZMQ_EVENT_ALL does),
+ * from before the socket is bound or connected on. To be called as ironhouse_socket_watch().
+ *
+ * Hand each report over as it comes: they name connections by file descriptors, which the system uses anew. Where one comes late, it may remain
+ * unknown whose a connection is; one that has ended by then, or whose descriptor is another's now, is never closed in its place. Destroy the
+ * feed by ironhouse_feed_destroy(), after which the connections are listed and closed no more.
+ */
+ironhouse_result_t ironhouse_feed_watch(ironhouse_feed_t **feed,
+                                        void *socket,
+                                        ironhouse_authenticator_t *authenticator,
+                                        const char *domain,
+                                        size_t domain_length);
+
+/**
+ * Hands over a report: the event's number and value, and the endpoint, as zmq_socket_monitor() defines them.
+ *
+ * After ZMQ_EVENT_MONITOR_STOPPED there is nothing more to tell: later reports are ignored.
+ */
+ironhouse_result_t ironhouse_feed_report(ironhouse_feed_t *feed, uint16_t event, uint32_t value, const char *endpoint, size_t endpoint_length);
+
+/**
+ * As ironhouse_feed_report(), of the two frames of a report as the program's monitor receives them: event and value (6 bytes), and the endpoint.
+ * IRONHOUSE_INVALID_ARGUMENT for another form, as that of zmq_socket_monitor_versioned() is.
+ */
+ironhouse_result_t ironhouse_feed_frames(ironhouse_feed_t *feed, const void *first, size_t first_size, const void *second, size_t second_size);
+
+/**
+ * Ends a feed; the pointer is NULL afterwards. Does nothing if it is NULL. May be called before or after the end of socket, context and authenticator.
+ */
+ironhouse_result_t ironhouse_feed_destroy(ironhouse_feed_t **feed);
+
+/**
+ * Has `listen` told of each connection that a client's socket makes whether it is secured, and if not, why not.
+ *
+ * A trouble is told once, until it changes or passes, while libzmq tries again.
+ *
+ * To be called after the socket was secured, if it is, and before it is connected (IRONHOUSE_SOCKET_IN_USE), by the thread that uses it; the socket
+ * is in `context`. To find out what libzmq does not tell, short connections of its own are made to an endpoint in trouble. This takes the one
+ * monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it starts one
+ * later, these end. ironhouse_feed_handshakes() does the same and leaves the monitor to the program.
+ *
+ * `listen` is called on a thread of its own until the socket is closed or its context terminated, a handshake at a time; where it is slow, it
+ * misses what goes beyond 4096 of libzmq's reports. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of
+ * `listen`, which may be moments after the end of the context, or at once if this call fails.
+ */
+ironhouse_result_t ironhouse_socket_on_handshake(void *socket,
+                                                 const ironhouse_api_t *api,
+                                                 void *context,
+                                                 ironhouse_handshake_fn listen,
+                                                 void *user_data,
+                                                 ironhouse_free_fn free_user_data);
+
+/**
  * Makes a new CURVE key pair, as texts. Both buffers take IRONHOUSE_KEY_SIZE bytes.
  *
  * Wipe the secret key after use, by ironhouse_wipe(). May be called by any thread.
@@ -866,6 +1132,24 @@ ironhouse_result_t ironhouse_fingerprint(const char *public_key, size_t public_k
 void ironhouse_wipe(uint8_t *memory, size_t size);
 
 /**
+ * Calls `each` for everybody who is locked out, on this thread and before it returns: nobody, unless the authenticator was started with limits.
+ *
+ * Of users, keys and principals, 4096 are listed at most. `each` may use the authenticator.
+ */
+ironhouse_result_t ironhouse_authenticator_each_lockout(const ironhouse_authenticator_t *authenticator, ironhouse_lockout_fn each, void *user_data);
+
+/**
+ * Ends the lock-out of the block of addresses that an address is in, and of all users there, and forgets their failures; IRONHOUSE_NOT_FOUND, if
+ * nobody was locked out.
+ */
+ironhouse_result_t ironhouse_authenticator_unlock_address(ironhouse_authenticator_t *authenticator, const char *address, size_t address_length);
+
+/**
+ * Ends the lock-out of a public key in every domain, and forgets its failures; IRONHOUSE_NOT_FOUND, if it was not locked out.
+ */
+ironhouse_result_t ironhouse_authenticator_unlock_key(ironhouse_authenticator_t *authenticator, const char *key, size_t key_length);
+
+/**
  * Makes an empty set of users in memory. Destroy it by ironhouse_passwords_destroy().
  */
 ironhouse_result_t ironhouse_passwords_memory(ironhouse_passwords_t **passwords);
@@ -875,6 +1159,13 @@ ironhouse_result_t ironhouse_passwords_memory(ironhouse_passwords_t **passwords)
  * ironhouse_passwords_destroy().
  */
 ironhouse_result_t ironhouse_passwords_load(ironhouse_passwords_t **passwords, const char *path, size_t path_length);
+
+/**
+ * As ironhouse_passwords_load(), of a file that others than its owner may read, or that its group may change: for programs that make one so.
+ *
+ * Whoever can read such a file knows the passwords. IRONHOUSE_BAD_FILE, where everybody may change it.
+ */
+ironhouse_result_t ironhouse_passwords_load_exposed(ironhouse_passwords_t **passwords, const char *path, size_t path_length);
 
 /**
  * Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the users keep them.
@@ -972,11 +1263,27 @@ ironhouse_result_t ironhouse_policy_curve_deferred(ironhouse_policy_t *policy,
 ironhouse_result_t ironhouse_policy_gssapi_any(ironhouse_policy_t *policy);
 
 /**
+ * Admits `count` Kerberos principals over GSSAPI, each a text that a NUL ends, written as Kerberos does: "ada@EXAMPLE.ORG". Replaces what other
+ * calls say of GSSAPI.
+ *
+ * An authenticator takes it only where libzmq, from 4.3.6 on, carries refusals out; else it answers IRONHOUSE_GSSAPI_REFUSAL.
+ */
+ironhouse_result_t ironhouse_policy_gssapi_principals(ironhouse_policy_t *policy, const char *const *principals, size_t count);
+
+/**
  * Admits over GSSAPI whom `decide` admits, as ironhouse_policy_curve_callback(). An authenticator takes it only where libzmq, from 4.3.6 on, carries
  * refusals out.
  */
 ironhouse_result_t ironhouse_policy_gssapi_callback(ironhouse_policy_t *policy,
                                                     ironhouse_decide_fn decide,
+                                                    void *user_data,
+                                                    ironhouse_free_fn free_user_data);
+
+/**
+ * As ironhouse_policy_gssapi_callback(), but the answer may be given later: for programs that ask another service.
+ */
+ironhouse_result_t ironhouse_policy_gssapi_deferred(ironhouse_policy_t *policy,
+                                                    ironhouse_ask_fn ask,
                                                     void *user_data,
                                                     ironhouse_free_fn free_user_data);
 
@@ -1139,10 +1446,13 @@ ironhouse_result_t ironhouse_socket_gssapi_server(void *socket,
  * refused by a new policy) are closed. What such a peer sent before that is received all the same.
  *
  * This takes the one monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it
- * starts one later, the watch ends. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
+ * starts one later, the watch ends. ironhouse_feed_watch() does the same and leaves the monitor to the program. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
  * released: a thread of the library reads until the socket is closed or its context terminated.
  */
-ironhouse_result_t ironhouse_socket_watch(void *socket, ironhouse_authenticator_t *authenticator, const char *domain, size_t domain_length);
+ironhouse_result_t ironhouse_socket_watch(void *socket,
+                                          ironhouse_authenticator_t *authenticator,
+                                          const char *domain,
+                                          size_t domain_length);
 
 /**
  * Has a client's socket present a name and a password (PLAIN), in clear text. Both are 1 to 255 bytes.
@@ -1180,25 +1490,6 @@ ironhouse_result_t ironhouse_socket_gssapi_client(void *socket,
                                                   size_t service_length,
                                                   const char *principal,
                                                   size_t principal_length);
-
-/**
- * Has `listen` told of each connection that a client's socket makes whether it is secured, and if not, why not: a trouble once, until it changes or
- * passes, while libzmq tries again.
- *
- * To be called after the socket was secured, if it is, and before it is connected, by the thread that uses it; the socket is in `context`. To find
- * out what libzmq does not tell, short connections of its own are made to an endpoint in trouble. This takes the one monitor that libzmq has for
- * the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it starts one later, these end.
- *
- * `listen` is called on a thread of its own until the socket is closed or its context terminated, a handshake at a time; where it is slow, it
- * misses what goes beyond 4096 of libzmq's reports. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of
- * `listen`, which may be moments after the end of the context, or at once if this call fails.
- */
-ironhouse_result_t ironhouse_socket_on_handshake(void *socket,
-                                                 const ironhouse_api_t *api,
-                                                 void *context,
-                                                 ironhouse_handshake_fn listen,
-                                                 void *user_data,
-                                                 ironhouse_free_fn free_user_data);
 
 /**
  * Makes an empty store in memory. Destroy it by ironhouse_store_destroy().

@@ -3,6 +3,7 @@
 //! A function reads its arguments by `arguments!`, in their order: what each is, its name, and in brackets the names of those that go with it.
 
 use std::ffi::{CString, OsStr, c_char};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -53,9 +54,9 @@ macro_rules! argument {
         unsafe { $crate::arguments::Out::new(stringify!($name), $name) }.ok()
     };
     // A structure that says how large it is, and may be written.
-    (@ sized $name:ident) => {
+    (@ structure $name:ident) => {
         // SAFETY: the caller's structure, by contract.
-        unsafe { $crate::arguments::sized(stringify!($name), $name) }?
+        unsafe { $crate::arguments::Structure::new(stringify!($name), $name) }?
     };
     // A buffer of this size, with a place for the length.
     (@ buffer $name:ident $size:ident $length:ident) => {
@@ -136,20 +137,28 @@ impl<T: Copy> Out<T> {
 /// # Safety
 /// `data` is NULL, or `length` bytes can be read from it as long as the result lives.
 pub(crate) unsafe fn bytes<'a>(what: &str, data: *const u8, length: usize) -> Result<&'a [u8]> {
-    if length == 0 {
+    // SAFETY: as our caller says.
+    unsafe { list(what, data, length) }
+}
+
+/// # Safety
+/// `data` is NULL, or `count` values can be read from it as long as the result lives.
+pub(crate) unsafe fn list<'a, T>(what: &str, data: *const T, count: usize) -> Result<&'a [T]> {
+    if count == 0 {
         return Ok(&[]);
     }
     if data.is_null() {
         return Err(null(what));
     }
-    if length > isize::MAX as usize {
+    let size = count.checked_mul(size_of::<T>());
+    if size.is_none_or(|size| size > isize::MAX as usize) || !data.is_aligned() {
         return Err(Failure::new(
             IRONHOUSE_INVALID_ARGUMENT,
-            format!("{what}: {length} bytes are more than memory holds"),
+            format!("{what}: {count} of them are more than memory holds, or not where they can be"),
         ));
     }
-    // SAFETY: it is not NULL, and the caller answers for that many bytes.
-    Ok(unsafe { std::slice::from_raw_parts(data, length) })
+    // SAFETY: it is neither NULL nor misaligned, and the caller answers for that many values.
+    Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
 /// The bytes of a text, without the NUL at its end.
@@ -204,22 +213,61 @@ pub(crate) unsafe fn path<'a>(what: &str, data: *const c_char, length: usize) ->
     Ok(Path::new(OsStr::from_bytes(bytes)))
 }
 
-/// A structure of C's, which says in its first field how many bytes it has.
+/// Sizes that a structure of C's may say that it has: less cannot be meant, and more is none of ours.
+const SIZES: std::ops::RangeInclusive<usize> = 16..=4096;
+
+/// A structure of the header's that a program reads or fills, of any version: fields are only ever added, at its end.
 ///
 /// # Safety
-/// `structure` is NULL, or as many bytes as it says can be read, and written if the result is, as long as that lives; its type starts with a
-/// `usize` for that.
-pub(crate) unsafe fn sized<T: Copy>(what: &str, structure: *mut T) -> Result<Out<T>> {
-    // SAFETY: our caller answers for the first field.
-    let size = unsafe { Out::new(what, structure.cast::<usize>()) }?.read();
-    if size < size_of::<T>() {
-        return Err(Failure::new(
-            IRONHOUSE_INVALID_ARGUMENT,
-            format!("{what}: its size is {size}: set it to sizeof the structure"),
-        ));
+/// Its first field is a `usize`, the number of its bytes as the program knows it; zeros are a value of every field.
+pub(crate) unsafe trait Versioned: Copy {}
+
+/// A structure of C's.
+pub(crate) struct Structure<T> {
+    place: NonNull<T>,
+    /// How much of it there is, both here and there.
+    size: usize,
+    /// How much of it there is there.
+    pub(crate) said: usize,
+}
+
+impl<T: Versioned> Structure<T> {
+    /// # Safety
+    /// `place` is NULL, or as many bytes as it says can be read from it, and written if the result is, as long as that lives.
+    pub(crate) unsafe fn new(what: &str, place: *mut T) -> Result<Self> {
+        // SAFETY: our caller answers for the first field.
+        let said = unsafe { Out::new(what, place.cast::<usize>()) }?.read();
+        let place = NonNull::new(place).filter(|_| SIZES.contains(&said));
+        let place = place.ok_or_else(|| {
+            Failure::new(
+                IRONHOUSE_INVALID_ARGUMENT,
+                format!("{what}: its size is {said}: set it to sizeof the structure"),
+            )
+        })?;
+        Ok(Self {
+            place,
+            size: said.min(size_of::<T>()),
+            said,
+        })
     }
-    // SAFETY: it has as many bytes, by the check above.
-    unsafe { Out::new(what, structure) }
+
+    /// What is there; zeros for what a program built with an older header has not.
+    pub(crate) fn read(&self) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        let (from, to) = (self.place.as_ptr().cast::<u8>(), value.as_mut_ptr().cast());
+        // SAFETY: who called `new` answers for as many bytes, and no value of ours has fewer.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, self.size) };
+        // SAFETY: its fields are C's or zeros, and of a `Versioned` both are values.
+        unsafe { value.assume_init() }
+    }
+
+    /// Writes what there is room for.
+    pub(crate) fn write(&self, value: &T) {
+        let from = std::ptr::from_ref(value).cast::<u8>();
+        let to = self.place.as_ptr().cast();
+        // SAFETY: who called `new` answers for as many bytes, and `value` has no fewer.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, self.size) };
+    }
 }
 
 /// A buffer of C's for a text.
@@ -341,6 +389,47 @@ mod tests {
         let buffer = unsafe { Buffer::new("name", place.as_mut_ptr(), place.len(), &mut length) };
         buffer.write("abc").unwrap();
         assert_eq!(place.map(|c| c as u8), *b"abc\0");
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Pump {
+        size: usize,
+        pressure: u64,
+        added_later: u64,
+    }
+    // SAFETY: it starts with its size, and has numbers alone.
+    unsafe impl Versioned for Pump {}
+
+    #[test]
+    fn structure_of_an_older_header_lacks_what_was_added() {
+        let mut pump = Pump {
+            size: 16,
+            pressure: 7,
+            added_later: 8,
+        };
+        // SAFETY: it has as many bytes as it says, and more.
+        let place = unsafe { Structure::new("pump", &raw mut pump) }.unwrap();
+        let read = place.read();
+        assert_eq!((read.pressure, read.added_later), (7, 0));
+        place.write(&Pump {
+            size: place.said,
+            pressure: 1,
+            added_later: 2,
+        });
+        assert_eq!((pump.size, pump.pressure, pump.added_later), (16, 1, 8));
+    }
+
+    #[test]
+    fn structure_without_its_size_is_refused() {
+        let mut pump = Pump {
+            size: 0,
+            pressure: 7,
+            added_later: 8,
+        };
+        // SAFETY: it has a first field.
+        let refused = unsafe { Structure::new("pump", &raw mut pump) };
+        assert_eq!(refused.err().unwrap().result, IRONHOUSE_INVALID_ARGUMENT);
     }
 
     #[test]

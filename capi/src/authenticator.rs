@@ -14,12 +14,13 @@ use ironhouse::security::{
 use zmq_sys_wrap::Api;
 
 use crate::api::ironhouse_api_t;
-use crate::arguments::{argument, arguments, c_text};
+use crate::arguments::{Versioned, argument, arguments, c_text};
 use crate::boundary::boundary;
 use crate::callback::{UserData, ironhouse_free_fn, no_unwinding};
 use crate::certificate::seconds;
 use crate::event::{ironhouse_event_fn, listening};
 use crate::handle::{Handle, destroy, give, lock, null};
+use crate::limits::limits;
 use crate::policy::{copy, ironhouse_policy_t};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND};
 use crate::result::{Failure, Result};
@@ -110,7 +111,8 @@ impl House {
     }
 }
 
-/// How wide and how long decisions may be.
+/// How wide and how long decisions may be, and how much of them one address may take up. What is 0 is as if it were not set: fill it with zeros, set
+/// `size`, and then what is wanted.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct ironhouse_authenticator_options_t {
@@ -120,7 +122,34 @@ pub struct ironhouse_authenticator_options_t {
     pub deadline: u32,
     /// How many callbacks may run at a time; 0 for 32.
     pub callback_threads: u32,
+    /// IRONHOUSE_LIMITS_OFF (0), IRONHOUSE_LIMITS_STANDARD or IRONHOUSE_LIMITS_BEHIND_NAT: what the limits below are where they are 0. An address is
+    /// one of IPv4, or a block of 2^64 of IPv6; over ipc, a user of the system.
+    pub limits: u32,
+    /// Most connections in all. This limit and the next three hold for sockets that are watched (ironhouse_socket_watch()); above them, the oldest
+    /// connection is closed whose peer is not admitted yet, or else the new one.
+    pub connections: u32,
+    /// Most connections from one address.
+    pub connections_per_address: u32,
+    /// Most half-open connections in all: accepted, and their peer not admitted yet.
+    pub half_open: u32,
+    /// Most half-open connections from one address.
+    pub half_open_per_address: u32,
+    /// Most requests that may wait for their decision; their peers are told to try again above it.
+    pub requests: u32,
+    /// Most requests from one address that may wait for their decision.
+    pub requests_per_address: u32,
+    /// Most callbacks and password hashes of one address that may run at a time; the others wait for their turn.
+    pub threads_per_address: u32,
+    /// Failed attempts from one address that lock it out, 1 to 100000: whoever comes from there and was not admitted before.
+    pub lockout_by_address: u32,
+    /// Failed attempts with one name at an address, or with one key or principal, that lock it out, 1 to 100000.
+    pub lockout_by_credential: u32,
+    /// Seconds in which counts of failures halve, which is how long a lock-out lasts; 600, where a lock-out has no other.
+    pub lockout_half_life: u32,
 }
+
+// SAFETY: it starts with its size, and has numbers alone.
+unsafe impl Versioned for ironhouse_authenticator_options_t {}
 
 /// A host's context.
 ///
@@ -157,13 +186,14 @@ pub unsafe extern "C" fn ironhouse_authenticator_start(
         let mut builder = Authenticator::builder(&context);
         if !options.is_null() {
             let options = options.cast_mut();
-            let options = argument!(@ sized options).read();
+            let options = argument!(@ structure options).read();
             if options.deadline > 0 {
                 builder = builder.deadline(Duration::from_millis(options.deadline.into()));
             }
             if options.callback_threads > 0 {
                 builder = builder.callback_threads(options.callback_threads as usize);
             }
+            builder = builder.limits(limits(&options)?);
         }
         give(
             authenticator,
@@ -377,25 +407,40 @@ pub struct ironhouse_counters_t {
     pub pending: u64,
     /// Audit events that a callback missed because it was too slow.
     pub dropped: u64,
+    /// Connections closed because their peer was no longer admitted.
+    pub closed: u64,
+    /// Lock-outs that began.
+    pub locked_out: u64,
+    /// Connections closed because there was one too many.
+    pub too_many_connections: u64,
+    /// Handshakes with sockets that are watched that failed without a decision.
+    pub failed_handshakes: u64,
 }
 
-/// Reads the counters. Set `counters->size` before.
+// SAFETY: it starts with its size, and has numbers alone.
+unsafe impl Versioned for ironhouse_counters_t {}
+
+/// Reads the counters: what the authenticator has done since its start. Set `counters->size` before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_counters(
     authenticator: *const ironhouse_authenticator_t,
     counters: *mut ironhouse_counters_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        arguments!(handle authenticator as house, sized counters);
+        arguments!(handle authenticator as house, structure counters);
         let counts: Counters = house.authenticator().counters();
-        counters.write(ironhouse_counters_t {
-            size: counters.read().size,
+        counters.write(&ironhouse_counters_t {
+            size: counters.said,
             admitted: counts.admitted(),
             deferred: counts.deferred(),
             refused: counts.refused(),
             malformed: counts.malformed,
             pending: counts.pending,
             dropped: counts.dropped,
+            closed: counts.closed,
+            locked_out: counts.locked_out,
+            too_many_connections: counts.too_many_connections,
+            failed_handshakes: counts.failed_handshakes,
         });
         Ok(())
     })

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 
 use ironhouse::security::{Credential, PeerAddress};
 
-use crate::arguments::{IRONHOUSE_NUL, arguments, sized, text, text_bytes};
+use crate::arguments::{IRONHOUSE_NUL, Structure, Versioned, arguments, text, text_bytes};
 use crate::authenticator::ironhouse_authenticator_t;
 use crate::boundary::boundary;
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT};
@@ -27,6 +27,9 @@ pub struct ironhouse_credential_t {
     /// Its length, or IRONHOUSE_NUL.
     pub password_length: usize,
 }
+
+// SAFETY: it starts with its size, and has pointers and numbers alone.
+unsafe impl Versioned for ironhouse_credential_t {}
 
 /// Tells what would become of a peer of this domain, address and credential, and by which rules: without a handshake, by the code that decides in
 /// earnest. Callbacks are asked, on threads of the library or on this one.
@@ -68,7 +71,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_explain(
 /// `credential` is NULL, or points to a structure of the size that it says in its first field, with texts that live as long as the result.
 unsafe fn read_credential<'a>(credential: *const ironhouse_credential_t) -> Result<Credential<'a>> {
     // SAFETY: our caller answers for the structure, which is only read.
-    let credential = unsafe { sized("credential", credential.cast_mut()) }?.read();
+    let credential = unsafe { Structure::new("credential", credential.cast_mut()) }?.read();
     // SAFETY: our caller answers for the text.
     let mechanism = unsafe { text("mechanism", credential.mechanism, IRONHOUSE_NUL) }?;
     // SAFETY: our caller answers for the text.

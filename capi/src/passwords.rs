@@ -46,6 +46,21 @@ pub unsafe extern "C" fn ironhouse_passwords_load(
     })
 }
 
+/// As ironhouse_passwords_load(), of a file that others than its owner may read, or that its group may change: for programs that make one so.
+///
+/// Whoever can read such a file knows the passwords. IRONHOUSE_BAD_FILE, where everybody may change it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_passwords_load_exposed(
+    passwords: *mut *mut ironhouse_passwords_t,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        arguments!(out passwords, path path[path_length]);
+        give(passwords, PasswordFile::load_exposed(path)?.into())
+    })
+}
+
 /// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the users keep them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_destroy(

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use ironhouse::security::{AddressRule, CurvePolicy, GssapiPolicy, Policy, Refusal};
 
-use crate::arguments::arguments;
+use crate::arguments::{IRONHOUSE_NUL, arguments, list, text};
 use crate::boundary::boundary;
 use crate::callback::{UserData, ironhouse_free_fn};
 use crate::handle::{Handle, borrow, destroy, give, lock};
@@ -134,21 +134,8 @@ pub unsafe extern "C" fn ironhouse_policy_curve_stores(
     count: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let size = count.checked_mul(size_of::<*const ironhouse_store_t>());
-        if size.is_none_or(|size| size > isize::MAX as usize) {
-            return Err(Failure::new(
-                IRONHOUSE_INVALID_ARGUMENT,
-                format!("count: {count} stores are more than memory holds"),
-            ));
-        }
-        let handles = if count == 0 {
-            &[]
-        } else if stores.is_null() {
-            return Err(crate::handle::null("stores"));
-        } else {
-            // SAFETY: the caller's list of as many handles, by contract.
-            unsafe { std::slice::from_raw_parts(stores, count) }
-        };
+        // SAFETY: the caller's list, by contract.
+        let handles = unsafe { list("stores", stores, count) }?;
         let stores: Vec<_> = handles
             .iter()
             .map(|store| Ok((*borrow(*store)?).clone()))
@@ -218,6 +205,33 @@ pub unsafe extern "C" fn ironhouse_policy_gssapi_any(
     })
 }
 
+/// Admits `count` Kerberos principals over GSSAPI, each a text that a NUL ends, written as Kerberos does: "ada@EXAMPLE.ORG". Replaces what other
+/// calls say of GSSAPI.
+///
+/// An authenticator takes it only where libzmq, from 4.3.6 on, carries refusals out; else it answers IRONHOUSE_GSSAPI_REFUSAL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_gssapi_principals(
+    policy: *mut ironhouse_policy_t,
+    principals: *const *const c_char,
+    count: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        // SAFETY: the caller's list, by contract.
+        let principals = unsafe { list("principals", principals, count) }?;
+        let principals: Vec<String> = principals
+            .iter()
+            .map(|principal| {
+                // SAFETY: the caller's text, by contract.
+                let text = unsafe { text("principal", *principal, IRONHOUSE_NUL) }?;
+                Ok(text.to_owned())
+            })
+            .collect::<Result<_>>()?;
+        change(policy, |policy| {
+            policy.gssapi(GssapiPolicy::principals(principals))
+        })
+    })
+}
+
 /// Admits over GSSAPI whom `decide` admits, as ironhouse_policy_curve_callback(). An authenticator takes it only where libzmq, from 4.3.6 on, carries
 /// refusals out.
 #[unsafe(no_mangle)]
@@ -230,6 +244,23 @@ pub unsafe extern "C" fn ironhouse_policy_gssapi_callback(
     let user_data = UserData::new(user_data, free_user_data);
     boundary(|| {
         let callback = deciding(decide, user_data)?;
+        change(policy, |policy| {
+            policy.gssapi(GssapiPolicy::deferred(callback))
+        })
+    })
+}
+
+/// As ironhouse_policy_gssapi_callback(), but the answer may be given later: for programs that ask another service.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_gssapi_deferred(
+    policy: *mut ironhouse_policy_t,
+    ask: ironhouse_ask_fn,
+    user_data: *mut c_void,
+    free_user_data: ironhouse_free_fn,
+) -> ironhouse_result_t {
+    let user_data = UserData::new(user_data, free_user_data);
+    boundary(|| {
+        let callback = asking(ask, user_data)?;
         change(policy, |policy| {
             policy.gssapi(GssapiPolicy::deferred(callback))
         })

@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use ironhouse::security::{
     CurveClient, CurveServer, GssapiClient, GssapiServer, NullServer, Password, PlainClient,
-    PlainServer, listen_to_handshakes,
+    PlainServer,
 };
-use ironhouse::socket::{HandshakeEvent, HandshakeOutcome, Mechanism, secure_borrowed};
+use ironhouse::socket::{Mechanism, secure_borrowed};
 use zmq_sys_wrap::Api;
 
 use crate::api::ironhouse_api_t;
-use crate::arguments::{arguments, c_text};
+use crate::arguments::arguments;
 use crate::authenticator::ironhouse_authenticator_t;
 use crate::boundary::boundary;
-use crate::callback::{UserData, ironhouse_free_fn, no_unwinding};
 use crate::certificate::ironhouse_certificate_t;
 use crate::handle::{lock, null};
 use crate::result::Result;
@@ -135,7 +134,7 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
 /// refused by a new policy) are closed. What such a peer sent before that is received all the same.
 ///
 /// This takes the one monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it
-/// starts one later, the watch ends. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
+/// starts one later, the watch ends. ironhouse_feed_watch() does the same and leaves the monitor to the program. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
 /// released: a thread of the library reads until the socket is closed or its context terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_watch(
@@ -222,66 +221,5 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_client(
         }
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, api, mechanism) }.map(drop)
-    })
-}
-
-/// What became of a connection that a socket made. Texts are valid until the callback returns.
-#[repr(C)]
-pub struct ironhouse_handshake_t {
-    /// Size of this structure in bytes, as the library knows it: later versions add fields at its end.
-    pub size: usize,
-    /// The endpoint connected to, as libzmq names it.
-    pub endpoint: *const c_char,
-    /// Whether messages can flow, by the socket's mechanism.
-    pub secured: bool,
-    /// Why not, in words, and how to mend it; NULL where they can.
-    pub problem: *const c_char,
-}
-
-/// Is told of a handshake. It must not unwind.
-pub type ironhouse_handshake_fn = Option<
-    unsafe extern "C-unwind" fn(user_data: *mut c_void, handshake: *const ironhouse_handshake_t),
->;
-
-/// Has `listen` told of each connection that a client's socket makes whether it is secured, and if not, why not: a trouble once, until it changes or
-/// passes, while libzmq tries again.
-///
-/// To be called after the socket was secured, if it is, and before it is connected, by the thread that uses it; the socket is in `context`. To find
-/// out what libzmq does not tell, short connections of its own are made to an endpoint in trouble. This takes the one monitor that libzmq has for
-/// the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it starts one later, these end.
-///
-/// `listen` is called on a thread of its own until the socket is closed or its context terminated, a handshake at a time; where it is slow, it
-/// misses what goes beyond 4096 of libzmq's reports. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of
-/// `listen`, which may be moments after the end of the context, or at once if this call fails.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ironhouse_socket_on_handshake(
-    socket: *mut c_void,
-    api: *const ironhouse_api_t,
-    context: *mut c_void,
-    listen: ironhouse_handshake_fn,
-    user_data: *mut c_void,
-    free_user_data: ironhouse_free_fn,
-) -> ironhouse_result_t {
-    let user_data = UserData::new(user_data, free_user_data);
-    boundary(|| {
-        let listen = listen.ok_or_else(|| null("listen"))?;
-        arguments!(api api, context context[api], pointer socket);
-        let listen = move |event: HandshakeEvent| {
-            let problem = match &event.outcome {
-                HandshakeOutcome::Secured => None,
-                HandshakeOutcome::Failed(problem) => Some(c_text(&problem.to_string())),
-            };
-            let endpoint = c_text(&event.endpoint);
-            let handshake = ironhouse_handshake_t {
-                size: size_of::<ironhouse_handshake_t>(),
-                endpoint: endpoint.as_ptr(),
-                secured: problem.is_none(),
-                problem: problem.as_ref().map_or(std::ptr::null(), |it| it.as_ptr()),
-            };
-            // SAFETY: the caller's function and data, by contract; the texts live until it returns.
-            no_unwinding(|| unsafe { listen(user_data.get(), &handshake) });
-        };
-        // SAFETY: the caller's socket in the caller's context, by contract.
-        Ok(unsafe { listen_to_handshakes(socket, &context, listen) }?)
     })
 }

@@ -167,6 +167,10 @@ programs! {
     czmq: "c/czmq.c" with ["ironhouse_c", "czmq", "zmq", "pthread"];
     /// Connections to a host's socket, listed and closed.
     watch: "c/watch.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// Both by the reports of the host's own monitor.
+    feed: "c/feed.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// Limits, and who is locked out.
+    limits: "c/limits.c" with ["ironhouse_c", "zmq", "pthread"];
     /// What becomes of a client's connections.
     handshake: "c/handshake.c" with ["ironhouse_c", "zmq", "pthread"];
     /// The five patterns.

@@ -11,7 +11,9 @@ use zmq_sys_wrap::{Api, zmq};
 use super::builder::{KeepAlive, Secured};
 use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT};
 use super::probe::{Asker, Expected, Proof};
-use super::{Context, HandshakeWatch, Mechanism, Monitor, SocketType, Watch, monitor};
+use super::{
+    Context, HandshakeWatch, Mechanism, Monitor, MonitorFeed, Role, SocketType, Watch, monitor,
+};
 use crate::error::{Error, Result};
 use crate::ffi::origin;
 use crate::ffi::socket::RawSocket;
@@ -92,11 +94,55 @@ pub(crate) unsafe fn handshakes_borrowed(
 ) -> Result<HandshakeWatch> {
     // SAFETY: our caller keeps the contract, which is the same.
     let raw = unsafe { borrow(socket, context.api()) }?;
-    check(&raw)?;
+    let asker = asker(&raw, proof)?;
+    let monitor = Monitor::of_borrowed(&raw, context)?;
+    Ok(HandshakeWatch::new(monitor, asker))
+}
+
+/// The same by what the host's own monitor of the socket tells, and until it ends the feed.
+///
+/// # Safety
+/// As [`secure_borrowed`].
+///
+/// # Errors
+/// As [`secure_borrowed`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn handshakes_fed(
+    socket: NonNull<c_void>,
+    api: &'static Api,
+    proof: impl FnOnce(&[u8]) -> Option<Arc<dyn Proof>>,
+) -> Result<(MonitorFeed, HandshakeWatch)> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, api) }?;
+    let asker = asker(&raw, proof)?;
+    let (feed, monitor) = MonitorFeed::to_monitor();
+    Ok((feed, HandshakeWatch::new(monitor, asker)))
+}
+
+/// Whether a host's socket can be watched: it is new.
+///
+/// # Safety
+/// As [`secure_borrowed`].
+///
+/// # Errors
+/// As [`secure_borrowed`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn check_borrowed(socket: NonNull<c_void>, api: &'static Api) -> Result<()> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, api) }?;
+    check(&raw)
+}
+
+/// Who finds out for a new socket what libzmq does not tell, and the socket's part in a handshake.
+fn asker(
+    raw: &RawSocket,
+    proof: impl FnOnce(&[u8]) -> Option<Arc<dyn Proof>>,
+) -> Result<(Asker, Role)> {
+    check(raw)?;
     let mut key = [0; 32];
     let is_client_of = |key: &mut [u8]| {
-        let is_curve = number(&raw, zmq::ZMQ_MECHANISM)? as u32 == zmq::ZMQ_CURVE;
-        let is_server = is_curve && number(&raw, zmq::ZMQ_CURVE_SERVER)? != 0;
+        let is_curve = number(raw, zmq::ZMQ_MECHANISM)? as u32 == zmq::ZMQ_CURVE;
+        let is_server = is_curve && number(raw, zmq::ZMQ_CURVE_SERVER)? != 0;
         Ok::<_, Error>(
             is_curve && !is_server && raw.get(zmq::ZMQ_CURVE_SERVERKEY as i32, key)? == 32,
         )
@@ -106,9 +152,7 @@ pub(crate) unsafe fn handshakes_borrowed(
     } else {
         None
     };
-    let asker = Asker::of_raw(&raw, proof.map(Expected::new).map(Arc::new))?;
-    let monitor = Monitor::of_borrowed(&raw, context)?;
-    Ok(HandshakeWatch::new(monitor, asker))
+    Asker::of_raw(raw, proof.map(Expected::new).map(Arc::new))
 }
 
 /// # Safety
