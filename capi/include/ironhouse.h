@@ -1441,6 +1441,22 @@ ironhouse_result_t ironhouse_socket_gssapi_server(void *socket,
                                                   size_t principal_length);
 
 /**
+ * Has libzmq ask the context's authenticator about the peers of a server that the program has secured by itself, option by option, and refuse them as
+ * long as there is none.
+ *
+ * For programs whose sockets get their options from other code: libzmq lets everybody in where it asks nobody, as without a domain and without an
+ * authenticator. The socket is judged by the policy of its domain (ZMQ_ZAP_DOMAIN), or gets `domain`; where that has none, by
+ * ironhouse_authenticator_set_fallback(). It may have any mechanism but GSSAPI, whose peers libzmq up to 4.3.5 lets in all the same.
+ *
+ * To be called after the options of security are set and before the socket is bound or connected (IRONHOUSE_SOCKET_IN_USE), by the thread that uses it;
+ * again, it does nothing. IRONHOUSE_FOREIGN_SOCKET, if another copy of libzmq made it than that of the table.
+ */
+ironhouse_result_t ironhouse_socket_enforce(void *socket,
+                                            const ironhouse_api_t *api,
+                                            const char *domain,
+                                            size_t domain_length);
+
+/**
  * Has the authenticator watch the connections of a server's socket, which one of the calls above has secured for the same domain: they are
  * listed by ironhouse_authenticator_each_peer(), and those of peers who are no longer admitted (revoked, certificate removed, password changed,
  * refused by a new policy) are closed. What such a peer sent before that is received all the same.

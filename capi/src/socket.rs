@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ironhouse::security::{
     CurveClient, CurveServer, GssapiClient, GssapiServer, NullServer, Password, PlainClient,
-    PlainServer,
+    PlainServer, enforce_borrowed,
 };
 use ironhouse::socket::{Mechanism, secure_borrowed};
 use zmq_sys_wrap::Api;
@@ -126,6 +126,29 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
         let held = unsafe { secure(socket, house.api(), mechanism) }?;
         house.hold(name, held);
         Ok(())
+    })
+}
+
+/// Has libzmq ask the context's authenticator about the peers of a server that the program has secured by itself, option by option, and refuse them as
+/// long as there is none.
+///
+/// For programs whose sockets get their options from other code: libzmq lets everybody in where it asks nobody, as without a domain and without an
+/// authenticator. The socket is judged by the policy of its domain (ZMQ_ZAP_DOMAIN), or gets `domain`; where that has none, by
+/// ironhouse_authenticator_set_fallback(). It may have any mechanism but GSSAPI, whose peers libzmq up to 4.3.5 lets in all the same.
+///
+/// To be called after the options of security are set and before the socket is bound or connected (IRONHOUSE_SOCKET_IN_USE), by the thread that uses it;
+/// again, it does nothing. IRONHOUSE_FOREIGN_SOCKET, if another copy of libzmq made it than that of the table.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_enforce(
+    socket: *mut c_void,
+    api: *const ironhouse_api_t,
+    domain: *const c_char,
+    domain_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        arguments!(api api, text domain[domain_length], pointer socket);
+        // SAFETY: the caller's socket, by contract.
+        Ok(unsafe { enforce_borrowed(socket, api, domain) }?)
     })
 }
 

@@ -169,6 +169,8 @@ programs! {
     watch: "c/watch.c" with ["ironhouse_c", "zmq", "pthread"];
     /// Both by the reports of the host's own monitor.
     feed: "c/feed.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// A server whose options other code has set.
+    enforce: "c/enforce.c" with ["ironhouse_c", "zmq"];
     /// Limits, and who is locked out.
     limits: "c/limits.c" with ["ironhouse_c", "zmq", "pthread"];
     /// What becomes of a client's connections.

@@ -6,14 +6,34 @@ use std::sync::Arc;
 
 use zmq_sys_wrap::Api;
 
+use super::authenticator::is_domain;
 use super::keys::PublicKey;
 use super::probe::ServerProof;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ffi::os;
 use crate::socket::probe::Proof;
 use crate::socket::{
-    Context, HandshakeEvent, HandshakeWatch, MonitorFeed, handshakes_borrowed, handshakes_fed,
+    Context, HandshakeEvent, HandshakeWatch, MonitorFeed, enforce_borrowed, handshakes_borrowed,
+    handshakes_fed,
 };
+
+/// Has libzmq ask an authenticator about the peers of a host's socket that the host secures by itself, and refuse them where nobody answers: to be
+/// called before the socket is bound or connected. It gets this domain, if it has none.
+///
+/// # Safety
+/// `socket` is an open socket of the libzmq behind `api`, which no other thread uses meanwhile.
+///
+/// # Errors
+/// As [`secure_borrowed`](crate::socket::secure_borrowed); [`Error::InvalidDomain`].
+#[doc(hidden)]
+#[allow(unsafe_code)]
+pub unsafe fn enforce(socket: NonNull<c_void>, api: &'static Api, domain: &str) -> Result<()> {
+    if !is_domain(domain) {
+        return Err(Error::InvalidDomain(domain.to_owned()));
+    }
+    // SAFETY: our caller keeps the contract, which is the same.
+    unsafe { enforce_borrowed(socket, api, domain) }
+}
 
 /// Calls `listen` with what becomes of each connection that a host's socket makes, on a thread of ours, until the host closes the socket or
 /// its context ends: to be called after the socket was secured, and before it is connected. This takes libzmq's one monitor of it.

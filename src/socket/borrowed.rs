@@ -9,7 +9,7 @@ use std::sync::Arc;
 use zmq_sys_wrap::{Api, zmq};
 
 use super::builder::{KeepAlive, Secured};
-use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT};
+use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT, ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN};
 use super::probe::{Asker, Expected, Proof};
 use super::{
     Context, HandshakeWatch, Mechanism, Monitor, MonitorFeed, Role, SocketType, Watch, monitor,
@@ -56,6 +56,41 @@ pub unsafe fn secure_borrowed(
     }
     let keep_alive: KeepAlive = keep_alive;
     Ok(keep_alive)
+}
+
+/// Has libzmq ask an authenticator about the peers of a host's socket that the host secures by itself, and refuse them where nobody answers,
+/// from the next bind or connect on. It gets this domain, if it has none.
+///
+/// # Safety
+/// As [`secure_borrowed`].
+///
+/// # Errors
+/// As [`secure_borrowed`]; what this has done already, or was done only within the process, does not stand against it.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn enforce_borrowed(
+    socket: NonNull<c_void>,
+    api: &'static Api,
+    domain: &str,
+) -> Result<()> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, api) }?;
+    let (named, enforced) = (ZAP_DOMAIN.about, ZAP_ENFORCE_DOMAIN.about);
+    let mut name = [0; 256];
+    raw.get(named.id, &mut name)?;
+    let has_domain = name.first() != Some(&0);
+    if has_domain && number(&raw, enforced.id as u32)? != 0 {
+        return Ok(());
+    }
+    match check(&raw) {
+        Err(Error::SocketInUse { endpoint }) if endpoint.starts_with("inproc:") => {}
+        checked => checked?,
+    }
+    if !has_domain {
+        raw.set(named.id, domain.as_bytes())
+            .map_err(|error| error.on(named.name))?;
+    }
+    raw.set(enforced.id, &1i32.to_ne_bytes())
+        .map_err(|error| error.on(enforced.name))
 }
 
 /// Has `watch` see what happens to the connections of a host's socket, until the host closes it or its context ends. This takes libzmq's one

@@ -72,7 +72,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::AsyncSocket;
-pub(crate) use borrowed::{check_borrowed, handshakes_borrowed, handshakes_fed, watch_borrowed};
+pub(crate) use borrowed::{
+    check_borrowed, enforce_borrowed, handshakes_borrowed, handshakes_fed, watch_borrowed,
+};
 #[doc(hidden)]
 pub use borrowed::{library_of, secure_borrowed};
 pub use builder::{Mechanism, SocketBuilder};
