@@ -163,6 +163,8 @@ programs! {
     foreign_to_a_fixed_program: "c/foreign.c" with ["-no-pie", "-fno-pie", "ironhouse_c", "zmq", "dl"];
     /// A program in C++, on cppzmq.
     cpp: "cpp/host.cpp" with ["ironhouse_c", "zmq", "pthread"];
+    /// What else the C interface has, in C++, without cppzmq.
+    values: "cpp/values.cpp" with ["ironhouse_c", "zmq", "pthread"];
     /// A program on CZMQ's context and sockets.
     czmq: "c/czmq.c" with ["ironhouse_c", "czmq", "zmq", "pthread"];
     /// Connections to a host's socket, listed and closed.
