@@ -286,6 +286,8 @@ unsafe fn symbol(library: *mut c_void, name: &str) -> Result<*mut c_void> {
 ///
 /// `library` is what dlopen() answered for the very library that the host's contexts were made by (on Linux the same path or SONAME gives the same
 /// copy); it is looked at, not kept, and must stay loaded. May be called by any thread.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_API. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_from_library(
     library: *mut c_void,
@@ -304,6 +306,8 @@ pub unsafe extern "C" fn ironhouse_api_from_library(
 }
 
 /// The version of the libzmq behind a table, which need not be that of the headers that the host was built with.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_API. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_zmq_version(
     api: *const ironhouse_api_t,
@@ -324,7 +328,11 @@ pub unsafe extern "C" fn ironhouse_api_zmq_version(
     })
 }
 
-/// Whether the libzmq behind a table has a capability, as zmq_has() names them: "curve", "gssapi", "ipc". Answers IRONHOUSE_UNSUPPORTED if not.
+/// Whether the libzmq behind a table has a capability, as zmq_has() names them: "curve", "gssapi", "ipc".
+///
+/// Answers IRONHOUSE_UNSUPPORTED if not.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_UNSUPPORTED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_zmq_has(
     api: *const ironhouse_api_t,
@@ -348,6 +356,8 @@ pub unsafe extern "C" fn ironhouse_api_zmq_has(
 /// The file that the libzmq behind a table was loaded from; for one that is linked statically, the program.
 ///
 /// Writes at most `size` bytes, the NUL at the end among them, and the text's length without it to `length`, if that is not NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BUFFER_TOO_SMALL, IRONHOUSE_BAD_API, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_zmq_file(
     api: *const ironhouse_api_t,

@@ -167,13 +167,18 @@ pub(crate) unsafe fn host_context(context: *mut c_void, api: &'static Api) -> Re
     Ok(unsafe { Context::borrow_raw(context, api) })
 }
 
-/// Starts the authenticator of a context that the program owns. IRONHOUSE_HANDLER_EXISTS, if it has a ZAP handler already, ours or another
-/// (CZMQ's zauth, pyzmq's). Destroy it by ironhouse_authenticator_destroy().
+/// Starts the authenticator of a context that the program owns.
+///
+/// IRONHOUSE_HANDLER_EXISTS, if it has a ZAP handler already, ours or another (CZMQ's zauth, pyzmq's). Destroy it by
+/// ironhouse_authenticator_destroy().
 ///
 /// Set the context's options before: its socket makes ZMQ_IO_THREADS final, and counts as one of ZMQ_MAX_SOCKETS. `options` may be NULL.
 ///
-/// The context may be terminated before the authenticator is destroyed, or after it; call nothing but that in between. As long as neither was
-/// done, domains without a policy refuse everybody.
+/// The context may be terminated before the authenticator is destroyed, or after it; call nothing but that in between. As long as neither was done,
+/// domains without a policy refuse everybody.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_HANDLER_EXISTS, IRONHOUSE_TERMINATED, IRONHOUSE_ZMQ,
+/// IRONHOUSE_OS. Ownership: the program destroys the authenticator, which keeps nothing of its arguments but the context. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_start(
     authenticator: *mut *mut ironhouse_authenticator_t,
@@ -203,6 +208,10 @@ pub unsafe extern "C" fn ironhouse_authenticator_start(
 }
 
 /// As ironhouse_authenticator_start(), with the domains and policies of a file (ironhouse.toml), which is followed from now on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_HANDLER_EXISTS, IRONHOUSE_TERMINATED,
+/// IRONHOUSE_ZMQ, IRONHOUSE_OS, IRONHOUSE_GSSAPI_REFUSAL, IRONHOUSE_IO, IRONHOUSE_BAD_FILE. Ownership: the program destroys the authenticator by
+/// ironhouse_authenticator_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_load(
     authenticator: *mut *mut ironhouse_authenticator_t,
@@ -218,11 +227,15 @@ pub unsafe extern "C" fn ironhouse_authenticator_load(
     })
 }
 
-/// Ends an authenticator; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Ends an authenticator; the pointer is NULL afterwards.
 ///
-/// Sockets that it guards admit nobody from now on, but for those over GSSAPI: there libzmq admits every principal, so close these before. Waits
-/// for a callback in progress at most until its deadline, and for an audit callback two seconds; not at all in a callback. User data is freed
-/// when this returns, but that of a callback that goes on.
+/// Does nothing if it is NULL.
+///
+/// Sockets that it guards admit nobody from now on, but for those over GSSAPI: there libzmq admits every principal, so close these before. Waits for
+/// a callback in progress at most until its deadline, and for an audit callback two seconds; not at all in a callback. User data is freed when this
+/// returns, but that of a callback that goes on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_destroy(
     authenticator: *mut *mut ironhouse_authenticator_t,
@@ -233,7 +246,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_destroy(
     })
 }
 
-/// Sets the policy of a domain (1 to 255 ASCII characters), in the place of an earlier one. In force for every handshake from when this returns.
+/// Sets the policy of a domain (1 to 255 ASCII characters), in the place of an earlier one.
+///
+/// In force for every handshake from when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_GSSAPI_REFUSAL.
+/// Ownership: the policy is copied. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_set_policy(
     authenticator: *mut ironhouse_authenticator_t,
@@ -250,7 +268,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_set_policy(
     })
 }
 
-/// Sets the policy of all domains that have none, as those of sockets that the program secured by itself. Without it, they refuse everybody.
+/// Sets the policy of all domains that have none, as those of sockets that the program secured by itself.
+///
+/// Without it, they refuse everybody.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_GSSAPI_REFUSAL. Ownership: the policy is copied. Threads: any,
+/// until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_set_fallback(
     authenticator: *mut ironhouse_authenticator_t,
@@ -262,8 +285,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_set_fallback(
     })
 }
 
-/// Refuses a public key from now on in every domain, whatever its policy says. Its connections are closed where the socket is watched
-/// (ironhouse_socket_watch()); else those that stand go on.
+/// Refuses a public key from now on in every domain, whatever its policy says.
+///
+/// Its connections are closed where the socket is watched (ironhouse_socket_watch()); else those that stand go on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_revoke(
     authenticator: *mut ironhouse_authenticator_t,
@@ -278,6 +305,9 @@ pub unsafe extern "C" fn ironhouse_authenticator_revoke(
 }
 
 /// Takes ironhouse_authenticator_revoke() back; IRONHOUSE_NOT_FOUND, if the key was not revoked.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY, IRONHOUSE_NOT_FOUND. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
     authenticator: *mut ironhouse_authenticator_t,
@@ -296,8 +326,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
     })
 }
 
-/// Closes the connections of a public key to sockets that are watched, and forbids nothing: the peer connects again, and is judged anew. For those
-/// whom a callback admitted, which does not tell when it would not any more.
+/// Closes the connections of a public key to sockets that are watched, and forbids nothing.
+///
+/// The peer connects again, and is judged anew. For those whom a callback admitted, which does not tell when it would not any more.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_disconnect(
     authenticator: *mut ironhouse_authenticator_t,
@@ -332,8 +366,11 @@ pub type ironhouse_connection_fn = Option<
     unsafe extern "C-unwind" fn(user_data: *mut c_void, connection: *const ironhouse_connection_t),
 >;
 
-/// Calls `each` for every connection of an admitted peer to a socket that is watched (ironhouse_socket_watch()), oldest first, on this thread and
-/// before it returns. Who connects or leaves at this moment may be missing or listed.
+/// Calls `each` for every connection of an admitted peer to a socket that is watched (ironhouse_socket_watch()), oldest first.
+///
+/// On this thread, and before it returns; `each` may use the authenticator. Who connects or leaves at this moment may be missing or listed.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_each_peer(
     authenticator: *const ironhouse_authenticator_t,
@@ -362,6 +399,9 @@ pub unsafe extern "C" fn ironhouse_authenticator_each_peer(
 }
 
 /// Puts the file of ironhouse_authenticator_load() into force as it is now, without waiting for it to be at rest; or not at all.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_GSSAPI_REFUSAL, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_reload(
     authenticator: *mut ironhouse_authenticator_t,
@@ -373,6 +413,8 @@ pub unsafe extern "C" fn ironhouse_authenticator_reload(
 }
 
 /// Calls `each` for everything that is wrong with its file and with the stores that its policies use, on this thread and before it returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_each_problem(
     authenticator: *const ironhouse_authenticator_t,
@@ -420,7 +462,11 @@ pub struct ironhouse_counters_t {
 // SAFETY: it starts with its size, and has numbers alone.
 unsafe impl Versioned for ironhouse_counters_t {}
 
-/// Reads the counters: what the authenticator has done since its start. Set `counters->size` before.
+/// Reads the counters: what the authenticator has done since its start.
+///
+/// Set `counters->size` before.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_counters(
     authenticator: *const ironhouse_authenticator_t,
@@ -448,9 +494,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_counters(
 
 /// Has `listen` told of every decision and of what else happens, from now on until the authenticator is destroyed.
 ///
-/// It is called on a thread of its own, one event at a time; decisions never wait for it, and where it is slow it misses what goes beyond 4096
-/// events (`dropped` counts them). `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, or at once
-/// if this call fails. An authenticator takes 64 of them.
+/// It is called on a thread of its own, one event at a time; decisions never wait for it, and where it is slow it misses what goes beyond 4096 events
+/// (`dropped` counts them). `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, or at once if this
+/// call fails. An authenticator takes 64 of them.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_OS. Threads: any, until the context
+/// is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_on_event(
     authenticator: *mut ironhouse_authenticator_t,

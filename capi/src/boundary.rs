@@ -37,7 +37,9 @@ fn report(failure: Failure) -> ironhouse_result_t {
     failure.result
 }
 
-/// Why the last call that failed on this thread did: what was tried, on what, and how to mend it. Empty, if none did.
+/// Why the last call that failed on this thread did: what was tried, on what, and how to mend it.
+///
+/// Empty, if none did.
 ///
 /// Never NULL, and never a secret. It is valid until the next call of this library on the same thread; copy it to keep it.
 #[unsafe(no_mangle)]

@@ -75,7 +75,11 @@ fn no_secret() -> Failure {
     )
 }
 
-/// Makes a certificate with a new key pair. Destroy it by ironhouse_certificate_destroy().
+/// Makes a certificate with a new key pair.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_new(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -89,7 +93,11 @@ pub unsafe extern "C" fn ironhouse_certificate_new(
     })
 }
 
-/// Makes a certificate of a public key, in Z85. Destroy it by ironhouse_certificate_destroy().
+/// Makes a certificate of a public key, in Z85.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_from_public_key(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -107,7 +115,11 @@ pub unsafe extern "C" fn ironhouse_certificate_from_public_key(
     })
 }
 
-/// Makes a certificate of a secret key, in Z85, and the public key that belongs to it. Destroy it by ironhouse_certificate_destroy().
+/// Makes a certificate of a secret key, in Z85, and the public key that belongs to it.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_from_secret_key(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -124,7 +136,12 @@ pub unsafe extern "C" fn ironhouse_certificate_from_secret_key(
     })
 }
 
-/// Loads a public certificate from exactly this file. Destroy it by ironhouse_certificate_destroy().
+/// Loads a public certificate from exactly this file.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_load(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -140,8 +157,12 @@ pub unsafe extern "C" fn ironhouse_certificate_load(
     })
 }
 
-/// Loads a certificate with its secret key from the file `path`_secret, which must be open to its owner alone. Destroy it by
-/// ironhouse_certificate_destroy().
+/// Loads a certificate with its secret key from the file `path`_secret, which must be open to its owner alone.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_load_secret(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -158,6 +179,9 @@ pub unsafe extern "C" fn ironhouse_certificate_load_secret(
 }
 
 /// As ironhouse_certificate_load_secret(), from exactly this file, whatever it is called: what ironhouse_certificate_save_secret_file() wrote.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Ownership: the program destroys the certificate by ironhouse_certificate_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_load_secret_file(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -173,9 +197,13 @@ pub unsafe extern "C" fn ironhouse_certificate_load_secret_file(
     })
 }
 
-/// Destroys a certificate and wipes its secret key; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys a certificate and wipes its secret key; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
 ///
 /// Sockets that were secured with it do not need it any more.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_destroy(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -186,8 +214,12 @@ pub unsafe extern "C" fn ironhouse_certificate_destroy(
     })
 }
 
-/// Saves the certificate: its public part as `path`, and where it has a secret key, all of it as `path`_secret with mode 0600. Each file is
-/// written as a whole or not at all.
+/// Saves the certificate: its public part as `path`, and where it has a secret key, all of it as `path`_secret with mode 0600.
+///
+/// Each file is written as a whole or not at all.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_save(
     certificate: *const ironhouse_certificate_t,
@@ -205,6 +237,9 @@ pub unsafe extern "C" fn ironhouse_certificate_save(
 }
 
 /// Saves the public part alone, as `path`: for who is to know the key.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_save_public(
     certificate: *const ironhouse_certificate_t,
@@ -218,6 +253,9 @@ pub unsafe extern "C" fn ironhouse_certificate_save_public(
 }
 
 /// Saves all of it as exactly this file, with mode 0600; IRONHOUSE_NO_SECRET_KEY, where it has none.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE, IRONHOUSE_NO_SECRET_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_save_secret_file(
     certificate: *const ironhouse_certificate_t,
@@ -233,7 +271,11 @@ pub unsafe extern "C" fn ironhouse_certificate_save_secret_file(
     })
 }
 
-/// Writes the public key, in Z85. The buffer takes IRONHOUSE_KEY_SIZE bytes.
+/// Writes the public key, in Z85.
+///
+/// The buffer takes IRONHOUSE_KEY_SIZE bytes.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_public_key(
     certificate: *const ironhouse_certificate_t,
@@ -245,7 +287,11 @@ pub unsafe extern "C" fn ironhouse_certificate_public_key(
     })
 }
 
-/// Writes the secret key, in Z85. The buffer takes IRONHOUSE_KEY_SIZE bytes; wipe it after use, by ironhouse_wipe().
+/// Writes the secret key, in Z85.
+///
+/// The buffer takes IRONHOUSE_KEY_SIZE bytes; wipe it after use, by ironhouse_wipe().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_NO_SECRET_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_secret_key(
     certificate: *const ironhouse_certificate_t,
@@ -260,9 +306,13 @@ pub unsafe extern "C" fn ironhouse_certificate_secret_key(
     })
 }
 
-/// Sets a metadata value, in the place of an earlier one of that name. Names are letters, digits and `$-_@.&+/`; values are one line of text.
+/// Sets a metadata value, in the place of an earlier one of that name.
+///
+/// Names are letters, digits and `$-_@.&+/`; values are one line of text.
 ///
 /// The metadata of an admitted peer's certificate are properties of every message that it sends (zmq_msg_gets()).
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_set_meta(
     certificate: *mut ironhouse_certificate_t,
@@ -281,6 +331,8 @@ pub unsafe extern "C" fn ironhouse_certificate_set_meta(
 }
 
 /// Removes a metadata value, if there is one of that name.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_unset_meta(
     certificate: *mut ironhouse_certificate_t,
@@ -299,6 +351,9 @@ pub unsafe extern "C" fn ironhouse_certificate_unset_meta(
 /// Writes the metadata value of this name; IRONHOUSE_NOT_FOUND, if there is none.
 ///
 /// Writes at most `size` bytes, the NUL at the end among them, and the text's length without it to `length`, if that is not NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_BUFFER_TOO_SMALL,
+/// IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_meta(
     certificate: *const ironhouse_certificate_t,
@@ -325,7 +380,11 @@ pub type ironhouse_meta_fn = Option<
     unsafe extern "C-unwind" fn(user_data: *mut c_void, name: *const c_char, value: *const c_char),
 >;
 
-/// Calls `each` for every metadata value, in the order of the file, on this thread and before it returns. `each` may use the certificate.
+/// Calls `each` for every metadata value, in the order of the file, on this thread and before it returns.
+///
+/// `each` may use the certificate.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_each_meta(
     certificate: *const ironhouse_certificate_t,
@@ -347,8 +406,12 @@ pub unsafe extern "C" fn ironhouse_certificate_each_meta(
     })
 }
 
-/// Sets from when to when the certificate admits its owner, in seconds since 1970 (UTC), in the place of what was set before: `not_before` is the
-/// first second, `not_after` the first at which it is over, and IRONHOUSE_NO_DATE stands for none. A disabled one admits nobody.
+/// Sets from when to when the certificate admits its owner, in the place of what was set before.
+///
+/// Dates are seconds since 1970 (UTC): `not_before` is the first second, `not_after` the first at which it is over, and IRONHOUSE_NO_DATE stands for
+/// none. A disabled one admits nobody.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_set_validity(
     certificate: *mut ironhouse_certificate_t,
@@ -372,7 +435,11 @@ pub unsafe extern "C" fn ironhouse_certificate_set_validity(
     })
 }
 
-/// Tells from when to when the certificate admits its owner, as ironhouse_certificate_set_validity() takes it. Each place may be NULL.
+/// Tells from when to when the certificate admits its owner, as ironhouse_certificate_set_validity() takes it.
+///
+/// Each place may be NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_validity(
     certificate: *const ironhouse_certificate_t,

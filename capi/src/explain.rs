@@ -31,10 +31,15 @@ pub struct ironhouse_credential_t {
 // SAFETY: it starts with its size, and has pointers and numbers alone.
 unsafe impl Versioned for ironhouse_credential_t {}
 
-/// Tells what would become of a peer of this domain, address and credential, and by which rules: without a handshake, by the code that decides in
-/// earnest. Callbacks are asked, on threads of the library or on this one.
+/// Tells what would become of a peer of this domain, address and credential, and by which rules.
+///
+/// There is no handshake, but the code that decides in earnest. Callbacks are asked, on threads of the library or on this one.
 ///
 /// `status`, if it is not NULL, gets IRONHOUSE_ADMIT, IRONHOUSE_RETRY, IRONHOUSE_REFUSE or IRONHOUSE_FAIL; `text` several lines for people.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_BUFFER_TOO_SMALL,
+/// IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Ownership: nothing is kept of the credential. Threads: any, until the context is
+/// terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_explain(
     authenticator: *const ironhouse_authenticator_t,

@@ -27,12 +27,15 @@ impl Handle for ironhouse_feed_t {
 
 /// As ironhouse_socket_on_handshake(), by the reports of the program's own monitor of the socket.
 ///
-/// The monitor must tell at least ZMQ_EVENT_CONNECTED, ZMQ_EVENT_CONNECT_DELAYED, ZMQ_EVENT_CONNECT_RETRIED, ZMQ_EVENT_DISCONNECTED and the four
-/// of handshakes (ZMQ_EVENT_ALL does), from before the socket is connected on. To be called as ironhouse_socket_on_handshake().
+/// The monitor must tell at least ZMQ_EVENT_CONNECTED, ZMQ_EVENT_CONNECT_DELAYED, ZMQ_EVENT_CONNECT_RETRIED, ZMQ_EVENT_DISCONNECTED and the four of
+/// handshakes (ZMQ_EVENT_ALL does), from before the socket is connected on. To be called as ironhouse_socket_on_handshake().
 ///
 /// `listen` is called on a thread of its own until the feed is destroyed, or was handed ZMQ_EVENT_MONITOR_STOPPED; the end of the socket or of its
-/// context does not end it. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, which may be
-/// moments after that end, or at once if this call fails. Destroy the feed by ironhouse_feed_destroy().
+/// context does not end it. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, which may be moments
+/// after that end, or at once if this call fails. Destroy the feed by ironhouse_feed_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET, IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ,
+/// IRONHOUSE_OS. Ownership: the program destroys the feed, and nothing is kept of the socket. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_feed_handshakes(
     feed: *mut *mut ironhouse_feed_t,
@@ -59,8 +62,12 @@ pub unsafe extern "C" fn ironhouse_feed_handshakes(
 /// from before the socket is bound or connected on. To be called as ironhouse_socket_watch().
 ///
 /// Hand each report over as it comes: they name connections by file descriptors, which the system uses anew. Where one comes late, it may remain
-/// unknown whose a connection is; one that has ended by then, or whose descriptor is another's now, is never closed in its place. Destroy the
-/// feed by ironhouse_feed_destroy(), after which the connections are listed and closed no more.
+/// unknown whose a connection is; one that has ended by then, or whose descriptor is another's now, is never closed in its place. Destroy the feed by
+/// ironhouse_feed_destroy(), after which the connections are listed and closed no more.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ. Ownership: the program destroys the feed, and nothing is kept of the socket. Threads:
+/// the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_feed_watch(
     feed: *mut *mut ironhouse_feed_t,
@@ -85,6 +92,8 @@ pub unsafe extern "C" fn ironhouse_feed_watch(
 /// Hands over a report: the event's number and value, and the endpoint, as zmq_socket_monitor() defines them.
 ///
 /// After ZMQ_EVENT_MONITOR_STOPPED there is nothing more to tell: later reports are ignored.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_feed_report(
     feed: *mut ironhouse_feed_t,
@@ -100,8 +109,12 @@ pub unsafe extern "C" fn ironhouse_feed_report(
     })
 }
 
-/// As ironhouse_feed_report(), of the two frames of a report as the program's monitor receives them: event and value (6 bytes), and the endpoint.
-/// IRONHOUSE_INVALID_ARGUMENT for another form, as that of zmq_socket_monitor_versioned() is.
+/// As ironhouse_feed_report(), of the two frames of a report as the program's monitor receives them.
+///
+/// The first is event and value (6 bytes), the second the endpoint. IRONHOUSE_INVALID_ARGUMENT for another form, as that of
+/// zmq_socket_monitor_versioned() is.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_feed_frames(
     feed: *mut ironhouse_feed_t,
@@ -139,7 +152,11 @@ fn numbers(frame: &[u8]) -> Result<(u16, u32)> {
     })
 }
 
-/// Ends a feed; the pointer is NULL afterwards. Does nothing if it is NULL. May be called before or after the end of socket, context and authenticator.
+/// Ends a feed; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL. May be called before or after the end of socket, context and authenticator.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_feed_destroy(
     feed: *mut *mut ironhouse_feed_t,

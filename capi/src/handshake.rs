@@ -126,12 +126,16 @@ pub(crate) fn listening(
 ///
 /// To be called after the socket was secured, if it is, and before it is connected (IRONHOUSE_SOCKET_IN_USE), by the thread that uses it; the socket
 /// is in `context`. To find out what libzmq does not tell, short connections of its own are made to an endpoint in trouble. This takes the one
-/// monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it starts one
-/// later, these end. ironhouse_feed_handshakes() does the same and leaves the monitor to the program.
+/// monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it starts one later,
+/// these end. ironhouse_feed_handshakes() does the same and leaves the monitor to the program.
 ///
-/// `listen` is called on a thread of its own until the socket is closed or its context terminated, a handshake at a time; where it is slow, it
-/// misses what goes beyond 4096 of libzmq's reports. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of
-/// `listen`, which may be moments after the end of the context, or at once if this call fails.
+/// `listen` is called on a thread of its own until the socket is closed or its context terminated, a handshake at a time; where it is slow, it misses
+/// what goes beyond 4096 of libzmq's reports. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`,
+/// which may be moments after the end of the context, or at once if this call fails.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET, IRONHOUSE_SOCKET_IN_USE,
+/// IRONHOUSE_TERMINATED, IRONHOUSE_ZMQ, IRONHOUSE_OS. Ownership: the socket and the context stay the program's. Threads: the one that uses the
+/// socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_on_handshake(
     socket: *mut c_void,

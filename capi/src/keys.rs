@@ -16,9 +16,13 @@ pub const IRONHOUSE_KEY_SIZE: usize = 41;
 /// Size of a buffer that takes any fingerprint of a key, with the NUL at the end.
 pub const IRONHOUSE_FINGERPRINT_SIZE: usize = 64;
 
-/// Makes a new CURVE key pair, as texts. Both buffers take IRONHOUSE_KEY_SIZE bytes.
+/// Makes a new CURVE key pair, as texts.
+///
+/// Both buffers take IRONHOUSE_KEY_SIZE bytes.
 ///
 /// Wipe the secret key after use, by ironhouse_wipe(). May be called by any thread.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_keypair(
     public_key: *mut c_char,
@@ -35,7 +39,11 @@ pub unsafe extern "C" fn ironhouse_keypair(
     })
 }
 
-/// Computes the public key that belongs to a secret one. The buffer takes IRONHOUSE_KEY_SIZE bytes.
+/// Computes the public key that belongs to a secret one.
+///
+/// The buffer takes IRONHOUSE_KEY_SIZE bytes.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_public_key(
     secret_key: *const c_char,
@@ -52,7 +60,11 @@ pub unsafe extern "C" fn ironhouse_public_key(
     })
 }
 
-/// Writes a key's 32 bytes as text. The buffer takes IRONHOUSE_KEY_SIZE bytes.
+/// Writes a key's 32 bytes as text.
+///
+/// The buffer takes IRONHOUSE_KEY_SIZE bytes.
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_z85_encode(
     key: *const u8,
@@ -70,7 +82,11 @@ pub unsafe extern "C" fn ironhouse_z85_encode(
     })
 }
 
-/// Reads a key's 32 bytes from its text, which may be a secret key's. `key` takes 32 bytes.
+/// Reads a key's 32 bytes from its text, which may be a secret key's.
+///
+/// `key` takes 32 bytes.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_z85_decode(
     encoded: *const c_char,
@@ -86,7 +102,12 @@ pub unsafe extern "C" fn ironhouse_z85_decode(
     })
 }
 
-/// Writes the fingerprint of a public key: short enough to be compared by people. IRONHOUSE_FINGERPRINT_SIZE bytes are enough.
+/// Writes the fingerprint of a public key: short enough to be compared by people.
+///
+/// IRONHOUSE_FINGERPRINT_SIZE bytes are enough.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_BUFFER_TOO_SMALL, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_fingerprint(
     public_key: *const c_char,
@@ -101,7 +122,9 @@ pub unsafe extern "C" fn ironhouse_fingerprint(
     })
 }
 
-/// Overwrites a secret in a way that no compiler leaves out. Does nothing for NULL.
+/// Overwrites a secret in a way that no compiler leaves out.
+///
+/// Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_wipe(memory: *mut u8, size: usize) {
     let Some(memory) = NonNull::new(memory).filter(|_| size <= isize::MAX as usize) else {

@@ -110,6 +110,8 @@ pub type ironhouse_lockout_fn = Option<
 /// Calls `each` for everybody who is locked out, on this thread and before it returns: nobody, unless the authenticator was started with limits.
 ///
 /// Of users, keys and principals, 4096 are listed at most. `each` may use the authenticator.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_each_lockout(
     authenticator: *const ironhouse_authenticator_t,
@@ -157,8 +159,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_each_lockout(
     })
 }
 
-/// Ends the lock-out of the block of addresses that an address is in, and of all users there, and forgets their failures; IRONHOUSE_NOT_FOUND, if
-/// nobody was locked out.
+/// Ends the lock-out of the block of addresses that an address is in, and of all users there, and forgets their failures.
+///
+/// IRONHOUSE_NOT_FOUND, if nobody was locked out.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND.
+/// Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_unlock_address(
     authenticator: *mut ironhouse_authenticator_t,
@@ -173,6 +179,9 @@ pub unsafe extern "C" fn ironhouse_authenticator_unlock_address(
 }
 
 /// Ends the lock-out of a public key in every domain, and forgets its failures; IRONHOUSE_NOT_FOUND, if it was not locked out.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY, IRONHOUSE_NOT_FOUND. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_unlock_key(
     authenticator: *mut ironhouse_authenticator_t,

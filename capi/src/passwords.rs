@@ -21,7 +21,11 @@ impl Handle for ironhouse_passwords_t {
     const NAME: &'static str = "set of passwords";
 }
 
-/// Makes an empty set of users in memory. Destroy it by ironhouse_passwords_destroy().
+/// Makes an empty set of users in memory.
+///
+/// Destroy it by ironhouse_passwords_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_memory(
     passwords: *mut *mut ironhouse_passwords_t,
@@ -32,8 +36,11 @@ pub unsafe extern "C" fn ironhouse_passwords_memory(
     })
 }
 
-/// Opens a password file, which must be open to its owner alone; a changed one is read at the next handshake. Destroy it by
-/// ironhouse_passwords_destroy().
+/// Opens a password file, which must be open to its owner alone; a changed one is read at the next handshake.
+///
+/// Destroy it by ironhouse_passwords_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_load(
     passwords: *mut *mut ironhouse_passwords_t,
@@ -49,6 +56,9 @@ pub unsafe extern "C" fn ironhouse_passwords_load(
 /// As ironhouse_passwords_load(), of a file that others than its owner may read, or that its group may change: for programs that make one so.
 ///
 /// Whoever can read such a file knows the passwords. IRONHOUSE_BAD_FILE, where everybody may change it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_OS. Ownership: the
+/// program destroys the set by ironhouse_passwords_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_load_exposed(
     passwords: *mut *mut ironhouse_passwords_t,
@@ -61,7 +71,11 @@ pub unsafe extern "C" fn ironhouse_passwords_load_exposed(
     })
 }
 
-/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the users keep them.
+/// Destroys the handle; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL. Policies that use the users keep them.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_destroy(
     passwords: *mut *mut ironhouse_passwords_t,
@@ -72,7 +86,12 @@ pub unsafe extern "C" fn ironhouse_passwords_destroy(
     })
 }
 
-/// Adds a user in memory, or changes the password of one; both are 1 to 255 bytes. In force when this returns.
+/// Adds a user in memory, or changes the password of one; both are 1 to 255 bytes.
+///
+/// In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Ownership: both are
+/// copied. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_insert(
     passwords: *mut ironhouse_passwords_t,
@@ -87,7 +106,12 @@ pub unsafe extern "C" fn ironhouse_passwords_insert(
     })
 }
 
-/// Removes a user from memory; IRONHOUSE_NOT_FOUND, if there is none. In force when this returns.
+/// Removes a user from memory; IRONHOUSE_NOT_FOUND, if there is none.
+///
+/// In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_remove(
     passwords: *mut ironhouse_passwords_t,
@@ -108,6 +132,8 @@ pub unsafe extern "C" fn ironhouse_passwords_remove(
 }
 
 /// Calls `each` for everything that is wrong with the file, on this thread and before it returns: what, where, and how to mend it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_each_problem(
     passwords: *const ironhouse_passwords_t,

@@ -46,7 +46,11 @@ fn change(policy: *mut ironhouse_policy_t, by: impl FnOnce(Policy) -> Policy) ->
     Ok(())
 }
 
-/// Makes a policy that refuses everybody. Destroy it by ironhouse_policy_destroy().
+/// Makes a policy that refuses everybody.
+///
+/// Destroy it by ironhouse_policy_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_new(
     policy: *mut *mut ironhouse_policy_t,
@@ -57,7 +61,11 @@ pub unsafe extern "C" fn ironhouse_policy_new(
     })
 }
 
-/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Authenticators that the policy was given to keep it.
+/// Destroys the handle; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL. Authenticators that the policy was given to keep it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_destroy(
     policy: *mut *mut ironhouse_policy_t,
@@ -68,8 +76,11 @@ pub unsafe extern "C" fn ironhouse_policy_destroy(
     })
 }
 
-/// Admits peers of this address or block only (192.0.2.7, 10.0.0.0/8, uid:1000), and of those that other calls allow. Without any, the address does
-/// not matter.
+/// Admits peers of this address or block only (192.0.2.7, 10.0.0.0/8, uid:1000), and of those that other calls allow.
+///
+/// Without any, the address does not matter.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_allow(
     policy: *mut ironhouse_policy_t,
@@ -84,6 +95,8 @@ pub unsafe extern "C" fn ironhouse_policy_allow(
 }
 
 /// Refuses peers of this address or block, whatever else allows them.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_deny(
     policy: *mut ironhouse_policy_t,
@@ -98,6 +111,8 @@ pub unsafe extern "C" fn ironhouse_policy_deny(
 }
 
 /// Admits peers without any credential, by their address alone: the NULL mechanism.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_null(
     policy: *mut ironhouse_policy_t,
@@ -105,7 +120,11 @@ pub unsafe extern "C" fn ironhouse_policy_null(
     boundary(|| change(policy, Policy::null))
 }
 
-/// Admits peers that know a name and its password (PLAIN). Both travel in clear text.
+/// Admits peers that know a name and its password (PLAIN).
+///
+/// Both travel in clear text.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Ownership: the policy keeps the users by itself. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_plain(
     policy: *mut ironhouse_policy_t,
@@ -117,7 +136,11 @@ pub unsafe extern "C" fn ironhouse_policy_plain(
     })
 }
 
-/// Admits whoever encrypts by CURVE, without asking who it is. Replaces what other calls say of CURVE.
+/// Admits whoever encrypts by CURVE, without asking who it is.
+///
+/// Replaces what other calls say of CURVE.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_curve_any(
     policy: *mut ironhouse_policy_t,
@@ -125,8 +148,12 @@ pub unsafe extern "C" fn ironhouse_policy_curve_any(
     boundary(|| change(policy, |policy| policy.curve(CurvePolicy::any_key())))
 }
 
-/// Admits the owners of the certificates in any of `count` stores. Their metadata are properties of every message that they send. Replaces what other
-/// calls say of CURVE.
+/// Admits the owners of the certificates in any of `count` stores.
+///
+/// Their metadata are properties of every message that they send. Replaces what other calls say of CURVE.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Ownership: the policy keeps the stores by
+/// itself. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_curve_stores(
     policy: *mut ironhouse_policy_t,
@@ -145,6 +172,8 @@ pub unsafe extern "C" fn ironhouse_policy_curve_stores(
 }
 
 /// Admits the owners of the certificates in a store: ironhouse_policy_curve_stores() of one.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Ownership: the policy keeps the store by itself. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_curve_store(
     policy: *mut ironhouse_policy_t,
@@ -156,10 +185,14 @@ pub unsafe extern "C" fn ironhouse_policy_curve_store(
     })
 }
 
-/// Admits over CURVE whom `decide` admits. Replaces what other calls say of CURVE.
+/// Admits over CURVE whom `decide` admits.
+///
+/// Replaces what other calls say of CURVE.
 ///
 /// `user_data` goes to every call of `decide`. `free_user_data` (or NULL) frees it, once, on any thread: after the last policy that has it is gone,
 /// or at once if this call fails.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_curve_callback(
     policy: *mut ironhouse_policy_t,
@@ -177,6 +210,9 @@ pub unsafe extern "C" fn ironhouse_policy_curve_callback(
 }
 
 /// As ironhouse_policy_curve_callback(), but the answer may be given later: for programs that ask another service.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Ownership: `user_data` is freed as ironhouse_policy_curve_callback() says.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_curve_deferred(
     policy: *mut ironhouse_policy_t,
@@ -193,7 +229,11 @@ pub unsafe extern "C" fn ironhouse_policy_curve_deferred(
     })
 }
 
-/// Admits every Kerberos principal over GSSAPI: the only rule that libzmq up to 4.3.5 carries out. Replaces what other calls say of GSSAPI.
+/// Admits every Kerberos principal over GSSAPI: the only rule that libzmq up to 4.3.5 carries out.
+///
+/// Replaces what other calls say of GSSAPI.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_gssapi_any(
     policy: *mut ironhouse_policy_t,
@@ -205,10 +245,14 @@ pub unsafe extern "C" fn ironhouse_policy_gssapi_any(
     })
 }
 
-/// Admits `count` Kerberos principals over GSSAPI, each a text that a NUL ends, written as Kerberos does: "ada@EXAMPLE.ORG". Replaces what other
-/// calls say of GSSAPI.
+/// Admits `count` Kerberos principals over GSSAPI.
+///
+/// Each is a text that a NUL ends, written as Kerberos does: "ada@EXAMPLE.ORG". Replaces what other calls say of GSSAPI.
 ///
 /// An authenticator takes it only where libzmq, from 4.3.6 on, carries refusals out; else it answers IRONHOUSE_GSSAPI_REFUSAL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Ownership: the texts are
+/// copied. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_gssapi_principals(
     policy: *mut ironhouse_policy_t,
@@ -232,8 +276,12 @@ pub unsafe extern "C" fn ironhouse_policy_gssapi_principals(
     })
 }
 
-/// Admits over GSSAPI whom `decide` admits, as ironhouse_policy_curve_callback(). An authenticator takes it only where libzmq, from 4.3.6 on, carries
-/// refusals out.
+/// Admits over GSSAPI whom `decide` admits, as ironhouse_policy_curve_callback().
+///
+/// An authenticator takes it only where libzmq, from 4.3.6 on, carries refusals out.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Ownership: `user_data` is freed as ironhouse_policy_curve_callback() says.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_gssapi_callback(
     policy: *mut ironhouse_policy_t,
@@ -251,6 +299,9 @@ pub unsafe extern "C" fn ironhouse_policy_gssapi_callback(
 }
 
 /// As ironhouse_policy_gssapi_callback(), but the answer may be given later: for programs that ask another service.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Ownership: `user_data` is freed as ironhouse_policy_curve_callback() says.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_gssapi_deferred(
     policy: *mut ironhouse_policy_t,
@@ -267,8 +318,12 @@ pub unsafe extern "C" fn ironhouse_policy_gssapi_deferred(
     })
 }
 
-/// Sets what refused peers are told: IRONHOUSE_REFUSE (as long as nothing is set), after which libzmq's client does not come back by itself, or
-/// IRONHOUSE_RETRY, after which it does once the server's ZMQ_HANDSHAKE_IVL is over.
+/// Sets what refused peers are told.
+///
+/// IRONHOUSE_REFUSE, as long as nothing is set: libzmq's client does not come back by itself. IRONHOUSE_RETRY: it does once the server's
+/// ZMQ_HANDSHAKE_IVL is over.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_policy_refusal(
     policy: *mut ironhouse_policy_t,

@@ -199,6 +199,8 @@ where
 }
 
 /// Sets the User-Id of an admitted peer's messages (zmq_msg_gets(message, "User-Id")), in the place of its key or principal.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_set_user_id(
     reply: *mut ironhouse_reply_t,
@@ -212,8 +214,12 @@ pub unsafe extern "C" fn ironhouse_reply_set_user_id(
     })
 }
 
-/// Adds a property to an admitted peer's messages (zmq_msg_gets()). Names are 1 to 255 bytes and none of libzmq's own; all together take at most
-/// 64 KiB. A peer whose properties break that is told to try again.
+/// Adds a property to an admitted peer's messages (zmq_msg_gets()).
+///
+/// Names are 1 to 255 bytes and none of libzmq's own; all together take at most 64 KiB. A peer whose properties break that is told to try again.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Ownership: both are
+/// copied. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_add_property(
     reply: *mut ironhouse_reply_t,
@@ -236,8 +242,12 @@ pub unsafe extern "C" fn ironhouse_reply_add_property(
     })
 }
 
-/// Answers by IRONHOUSE_ADMIT, IRONHOUSE_REFUSE, IRONHOUSE_RETRY or IRONHOUSE_FAIL (anything else refuses) and destroys the reply; the pointer is
-/// NULL afterwards. May be called by any thread. An answer after the authenticator's deadline comes too late: the peer was told to try again.
+/// Answers a peer, and destroys the reply; the pointer is NULL afterwards.
+///
+/// `status` is IRONHOUSE_ADMIT, IRONHOUSE_REFUSE, IRONHOUSE_RETRY or IRONHOUSE_FAIL; anything else refuses. An answer after the authenticator's
+/// deadline comes too late: the peer was told to try again.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_answer(
     reply: *mut *mut ironhouse_reply_t,
@@ -252,7 +262,11 @@ pub unsafe extern "C" fn ironhouse_reply_answer(
     })
 }
 
-/// Destroys a reply without an answer, which tells the peer to try again; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys a reply without an answer, which tells the peer to try again; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_destroy(
     reply: *mut *mut ironhouse_reply_t,

@@ -71,7 +71,11 @@ fn trust(handle: *const ironhouse_trust_t) -> Result<Trust> {
     Ok(lock(&believed).trust())
 }
 
-/// Makes a new signing key. Destroy it by ironhouse_signing_key_destroy().
+/// Makes a new signing key.
+///
+/// Destroy it by ironhouse_signing_key_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_new(
     key: *mut *mut ironhouse_signing_key_t,
@@ -82,7 +86,11 @@ pub unsafe extern "C" fn ironhouse_signing_key_new(
     })
 }
 
-/// Loads a signing key from its file, which must be open to its owner alone. Destroy it by ironhouse_signing_key_destroy().
+/// Loads a signing key from its file, which must be open to its owner alone.
+///
+/// Destroy it by ironhouse_signing_key_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_load(
     key: *mut *mut ironhouse_signing_key_t,
@@ -95,7 +103,11 @@ pub unsafe extern "C" fn ironhouse_signing_key_load(
     })
 }
 
-/// Destroys a signing key and wipes it; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys a signing key and wipes it; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_destroy(
     key: *mut *mut ironhouse_signing_key_t,
@@ -107,6 +119,9 @@ pub unsafe extern "C" fn ironhouse_signing_key_destroy(
 }
 
 /// Saves a signing key to a file of mode 0600.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_save(
     key: *const ironhouse_signing_key_t,
@@ -119,7 +134,11 @@ pub unsafe extern "C" fn ironhouse_signing_key_save(
     })
 }
 
-/// Writes the key by which others verify what this one signs. The buffer takes IRONHOUSE_VERIFY_KEY_SIZE bytes.
+/// Writes the key by which others verify what this one signs.
+///
+/// The buffer takes IRONHOUSE_VERIFY_KEY_SIZE bytes.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_verify_key(
     key: *const ironhouse_signing_key_t,
@@ -131,7 +150,11 @@ pub unsafe extern "C" fn ironhouse_signing_key_verify_key(
     })
 }
 
-/// Has an administrator sign a certificate with all its metadata. Whatever is changed afterwards breaks the signature.
+/// Has an administrator sign a certificate with all its metadata.
+///
+/// Whatever is changed afterwards breaks the signature.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Ownership: nothing is kept of the signing key. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_sign(
     certificate: *mut ironhouse_certificate_t,
@@ -143,8 +166,12 @@ pub unsafe extern "C" fn ironhouse_certificate_sign(
     })
 }
 
-/// Whether the administrator with this verify key has signed the certificate as it is; IRONHOUSE_BAD_SIGNATURE if not. Looks at no revocation list:
-/// stores do.
+/// Whether the administrator with this verify key has signed the certificate as it is; IRONHOUSE_BAD_SIGNATURE if not.
+///
+/// Looks at no revocation list: stores do.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_SIGNATURE.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_verify(
     certificate: *const ironhouse_certificate_t,
@@ -158,7 +185,11 @@ pub unsafe extern "C" fn ironhouse_certificate_verify(
     })
 }
 
-/// Makes a trust in nobody. Destroy it by ironhouse_trust_destroy().
+/// Makes a trust in nobody.
+///
+/// Destroy it by ironhouse_trust_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_new(
     trust: *mut *mut ironhouse_trust_t,
@@ -169,7 +200,11 @@ pub unsafe extern "C" fn ironhouse_trust_new(
     })
 }
 
-/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys the handle; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_destroy(
     trust: *mut *mut ironhouse_trust_t,
@@ -180,8 +215,12 @@ pub unsafe extern "C" fn ironhouse_trust_destroy(
     })
 }
 
-/// Believes an administrator. `revocations` (or NULL) is the path of his revocation list, which is followed; while it is not in force, nobody is
-/// admitted.
+/// Believes an administrator.
+///
+/// `revocations` (or NULL) is the path of his revocation list, which is followed; while it is not in force, nobody is admitted.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_SIGNATURE.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_believe(
     trust: *mut ironhouse_trust_t,
@@ -203,6 +242,8 @@ pub unsafe extern "C" fn ironhouse_trust_believe(
 }
 
 /// Keeps the serials of the newest revocation lists in a file, which the store writes, so that older ones are refused after a restart too.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_remember(
     trust: *mut ironhouse_trust_t,
@@ -217,6 +258,9 @@ pub unsafe extern "C" fn ironhouse_trust_remember(
 }
 
 /// As ironhouse_store_directory(), of the certificates alone that administrators have signed whom `trust` names.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_OS. Ownership: the trust is copied, and the program destroys the store by ironhouse_store_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_signed_directory(
     store: *mut *mut ironhouse_store_t,
@@ -235,6 +279,9 @@ pub unsafe extern "C" fn ironhouse_store_signed_directory(
 }
 
 /// As ironhouse_store_keyfile(), of the lines alone that administrators have signed whom `trust` names.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_OS. Ownership: the trust is copied, and the program destroys the store by ironhouse_store_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_signed_keyfile(
     store: *mut *mut ironhouse_store_t,
@@ -249,7 +296,11 @@ pub unsafe extern "C" fn ironhouse_store_signed_keyfile(
     })
 }
 
-/// Has a signed store believe other administrators from now on: in force once ironhouse_store_sync() returns. Who is admitted no more is refused.
+/// Has a signed store believe other administrators from now on: in force once ironhouse_store_sync() returns.
+///
+/// Who is admitted no more is refused.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Ownership: the trust is copied. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_set_trust(
     store: *mut ironhouse_store_t,

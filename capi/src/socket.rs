@@ -38,13 +38,15 @@ unsafe fn secure(
 /// Guards a socket by a domain's policy, without encryption: its clients are judged by their address (NULL).
 ///
 /// The socket is the program's, in the context that the authenticator was started on; in another one it refuses everybody. Call this before it is
-/// bound or connected: later, libzmq would leave it open to everybody, so that IRONHOUSE_SOCKET_IN_USE is answered. IRONHOUSE_FOREIGN_SOCKET, if another
-/// copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this fails,
-/// close the socket: it may be secured in part. To be called by the thread that uses the socket.
+/// bound or connected: later, libzmq would leave it open to everybody, so that IRONHOUSE_SOCKET_IN_USE is answered. IRONHOUSE_FOREIGN_SOCKET, if
+/// another copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this
+/// fails, close the socket: it may be secured in part. To be called by the thread that uses the socket.
 ///
-/// Connections that stand are not watched, unless ironhouse_socket_watch() is called too. The socket is used and closed by the program; nothing
-/// has to be released. Close it before its authenticator is destroyed, or else it admits
-/// nobody from then on.
+/// Connections that stand are not watched, unless ironhouse_socket_watch() is called too. The socket is used and closed by the program; nothing has
+/// to be released. Close it before its authenticator is destroyed, or else it admits nobody from then on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ. Ownership: the socket stays the program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_null_server(
     socket: *mut c_void,
@@ -61,6 +63,9 @@ pub unsafe extern "C" fn ironhouse_socket_null_server(
 }
 
 /// As ironhouse_socket_null_server(), for clients that are judged by their name and password (PLAIN), which travel in clear text.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ. Ownership: the socket stays the program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_plain_server(
     socket: *mut c_void,
@@ -76,7 +81,13 @@ pub unsafe extern "C" fn ironhouse_socket_plain_server(
     })
 }
 
-/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their public key (CURVE). `certificate` has the server's key pair.
+/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their public key (CURVE).
+///
+/// `certificate` has the server's key pair.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ, IRONHOUSE_NO_SECRET_KEY, IRONHOUSE_UNSUPPORTED. Ownership: the socket stays the
+/// program's, and the keys are copied. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_curve_server(
     socket: *mut c_void,
@@ -98,11 +109,16 @@ pub unsafe extern "C" fn ironhouse_socket_curve_server(
     })
 }
 
-/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their Kerberos principal (GSSAPI). `principal` (or NULL) is the one
-/// service of the keytab that it takes tickets for, as "zmq@server.example".
+/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their Kerberos principal (GSSAPI).
+///
+/// `principal` (or NULL) is the one service of the keytab that it takes tickets for, as "zmq@server.example".
 ///
 /// libzmq up to 4.3.5 lets in whomever a policy refuses, so that there the domain's policy must be one that refuses nobody
 /// (IRONHOUSE_GSSAPI_REFUSAL); and it cannot be changed to another any more. Close the socket before its authenticator is destroyed.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ, IRONHOUSE_GSSAPI_REFUSAL, IRONHOUSE_UNSUPPORTED. Ownership: the socket stays the
+/// program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
     socket: *mut c_void,
@@ -129,15 +145,19 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
     })
 }
 
-/// Has libzmq ask the context's authenticator about the peers of a server that the program has secured by itself, option by option, and refuse them as
-/// long as there is none.
+/// Has libzmq ask the authenticator about the peers of a server that the program has secured by itself, option by option.
+///
+/// As long as the context has no authenticator, they are refused.
 ///
 /// For programs whose sockets get their options from other code: libzmq lets everybody in where it asks nobody, as without a domain and without an
 /// authenticator. The socket is judged by the policy of its domain (ZMQ_ZAP_DOMAIN), or gets `domain`; where that has none, by
 /// ironhouse_authenticator_set_fallback(). It may have any mechanism but GSSAPI, whose peers libzmq up to 4.3.5 lets in all the same.
 ///
-/// To be called after the options of security are set and before the socket is bound or connected (IRONHOUSE_SOCKET_IN_USE), by the thread that uses it;
-/// again, it does nothing. IRONHOUSE_FOREIGN_SOCKET, if another copy of libzmq made it than that of the table.
+/// To be called after the options of security are set and before the socket is bound or connected (IRONHOUSE_SOCKET_IN_USE), by the thread that uses
+/// it; again, it does nothing. IRONHOUSE_FOREIGN_SOCKET, if another copy of libzmq made it than that of the table.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ. Ownership: the socket stays the program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_enforce(
     socket: *mut c_void,
@@ -152,13 +172,19 @@ pub unsafe extern "C" fn ironhouse_socket_enforce(
     })
 }
 
-/// Has the authenticator watch the connections of a server's socket, which one of the calls above has secured for the same domain: they are
-/// listed by ironhouse_authenticator_each_peer(), and those of peers who are no longer admitted (revoked, certificate removed, password changed,
-/// refused by a new policy) are closed. What such a peer sent before that is received all the same.
+/// Has the authenticator watch the connections of a server's socket, which one of the calls above has secured for the same domain.
+///
+/// They are listed by ironhouse_authenticator_each_peer(), and those of peers who are no longer admitted (revoked, certificate removed, password
+/// changed, refused by a new policy) are closed. What such a peer sent before that is received all the same.
 ///
 /// This takes the one monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it
-/// starts one later, the watch ends. ironhouse_feed_watch() does the same and leaves the monitor to the program. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
-/// released: a thread of the library reads until the socket is closed or its context terminated.
+/// starts one later, the watch ends. ironhouse_feed_watch() does the same and leaves the monitor to the program. To be called before the socket is
+/// bound or connected, by the thread that uses it. Nothing has to be released: a thread of the library reads until the socket is closed or its
+/// context terminated.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ, IRONHOUSE_TERMINATED, IRONHOUSE_OS. Ownership: the socket stays the program's.
+/// Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_watch(
     socket: *mut c_void,
@@ -178,9 +204,15 @@ pub unsafe extern "C" fn ironhouse_socket_watch(
     })
 }
 
-/// Has a client's socket present a name and a password (PLAIN), in clear text. Both are 1 to 255 bytes.
+/// Has a client's socket present a name and a password (PLAIN), in clear text.
+///
+/// Both are 1 to 255 bytes.
 ///
 /// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ. Ownership: the socket stays the program's, and the password is copied. Threads: the one that uses the
+/// socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_plain_client(
     socket: *mut c_void,
@@ -198,10 +230,15 @@ pub unsafe extern "C" fn ironhouse_socket_plain_client(
     })
 }
 
-/// Has a client's socket encrypt (CURVE): `certificate` has its key pair, and it talks to none but the server with the public key `server_key`
-/// (Z85).
+/// Has a client's socket encrypt (CURVE), and talk to none but the server with the public key `server_key` (Z85).
+///
+/// `certificate` has the client's key pair.
 ///
 /// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API,
+/// IRONHOUSE_FOREIGN_SOCKET, IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ, IRONHOUSE_NO_SECRET_KEY, IRONHOUSE_UNSUPPORTED, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Ownership: the socket stays the program's, and the keys are copied. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_curve_client(
     socket: *mut c_void,
@@ -219,10 +256,14 @@ pub unsafe extern "C" fn ironhouse_socket_curve_client(
     })
 }
 
-/// Has a client's socket present a Kerberos ticket for `service`, as "zmq@server.example", and encrypt (GSSAPI). `principal` (or NULL) says whose,
-/// where the credential cache holds several.
+/// Has a client's socket present a Kerberos ticket for `service`, as "zmq@server.example", and encrypt (GSSAPI).
+///
+/// `principal` (or NULL) says whose, where the credential cache holds several.
 ///
 /// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ, IRONHOUSE_UNSUPPORTED. Ownership: the socket stays the program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_gssapi_client(
     socket: *mut c_void,

@@ -42,7 +42,11 @@ pub(crate) fn each_text(
     Ok(())
 }
 
-/// Makes an empty store in memory. Destroy it by ironhouse_store_destroy().
+/// Makes an empty store in memory.
+///
+/// Destroy it by ironhouse_store_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_memory(
     store: *mut *mut ironhouse_store_t,
@@ -53,8 +57,12 @@ pub unsafe extern "C" fn ironhouse_store_memory(
     })
 }
 
-/// Opens the certificate files in a directory, which may come into being later. Loaded when this returns, and followed by a thread of the
-/// library; what cannot be used admits nobody, and ironhouse_store_each_problem() says why. Destroy it by ironhouse_store_destroy().
+/// Opens the certificate files in a directory, which may come into being later.
+///
+/// Loaded when this returns, and followed by a thread of the library; what cannot be used admits nobody, and ironhouse_store_each_problem() says why.
+/// Destroy it by ironhouse_store_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_directory(
     store: *mut *mut ironhouse_store_t,
@@ -68,6 +76,9 @@ pub unsafe extern "C" fn ironhouse_store_directory(
 }
 
 /// As ironhouse_store_directory(), of a key file: many certificates in one file, a line each.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_OS. Ownership: the program destroys the
+/// store by ironhouse_store_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_keyfile(
     store: *mut *mut ironhouse_store_t,
@@ -80,7 +91,11 @@ pub unsafe extern "C" fn ironhouse_store_keyfile(
     })
 }
 
-/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the store keep it.
+/// Destroys the handle; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL. Policies that use the store keep it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_destroy(
     store: *mut *mut ironhouse_store_t,
@@ -91,8 +106,12 @@ pub unsafe extern "C" fn ironhouse_store_destroy(
     })
 }
 
-/// Adds a certificate's public part in memory, in the place of an earlier one of the same key; also to a store of files, which it does not change.
-/// In force when this returns.
+/// Adds a certificate's public part in memory, in the place of an earlier one of the same key.
+///
+/// Also to a store of files, which it does not change. In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_SIGNATURE. Ownership: the certificate is copied. Threads:
+/// any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_insert(
     store: *mut ironhouse_store_t,
@@ -105,7 +124,12 @@ pub unsafe extern "C" fn ironhouse_store_insert(
     })
 }
 
-/// Removes the certificate of a public key that was added in memory; IRONHOUSE_NOT_FOUND, if there is none. In force when this returns.
+/// Removes the certificate of a public key that was added in memory; IRONHOUSE_NOT_FOUND, if there is none.
+///
+/// In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_remove(
     store: *mut ironhouse_store_t,
@@ -122,7 +146,12 @@ pub unsafe extern "C" fn ironhouse_store_remove(
     })
 }
 
-/// Looks a public key up; its certificate is a copy, to be destroyed by ironhouse_certificate_destroy(). IRONHOUSE_NOT_FOUND, if there is none.
+/// Looks a public key up; its certificate is a copy, to be destroyed by ironhouse_certificate_destroy().
+///
+/// IRONHOUSE_NOT_FOUND, if there is none.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_lookup(
     store: *const ironhouse_store_t,
@@ -147,6 +176,8 @@ fn not_found(fingerprint: &str) -> Failure {
 }
 
 /// Counts the certificates.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_size(
     store: *const ironhouse_store_t,
@@ -159,8 +190,11 @@ pub unsafe extern "C" fn ironhouse_store_size(
     })
 }
 
-/// Calls `each` for the public key (Z85) of every certificate that it holds at this moment, in their order as texts, on this thread and before it
-/// returns. `each` may use the store.
+/// Calls `each` for the public key (Z85) of every certificate that it holds at this moment, in their order as texts.
+///
+/// On this thread, and before it returns; `each` may use the store.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_each_key(
     store: *const ironhouse_store_t,
@@ -178,6 +212,8 @@ pub unsafe extern "C" fn ironhouse_store_each_key(
 /// Returns once every change made on disk before the call is in force; IRONHOUSE_AGAIN, if that takes longer than `milliseconds`.
 ///
 /// Not needed for a peer to be admitted: a key that is not known is looked for in what has changed before its peer is refused.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_AGAIN. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_sync(
     store: *const ironhouse_store_t,
@@ -187,6 +223,8 @@ pub unsafe extern "C" fn ironhouse_store_sync(
 }
 
 /// Calls `each` for everything that is wrong with the files, on this thread and before it returns: what, where, and how to mend it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_each_problem(
     store: *const ironhouse_store_t,

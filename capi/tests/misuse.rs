@@ -38,9 +38,10 @@ const BYTES: &[&str] = &[
     "revocations",
 ];
 
-/// A function, and its parameters with their types.
+/// A function, what is said of it, and its parameters with their types.
 struct Function {
     name: String,
+    comment: String,
     parameters: Vec<Parameter>,
 }
 
@@ -53,8 +54,10 @@ struct Parameter {
 fn functions() -> Vec<Function> {
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/ironhouse.h");
     let text = fs::read_to_string(header).unwrap();
-    let parts = text.split("\nironhouse_result_t ironhouse_").skip(1);
-    let functions = parts.map(|part| {
+    let functions = text.match_indices("\nironhouse_result_t ironhouse_");
+    let functions = functions.map(|(at, start)| {
+        let (before, part) = (&text[..at], &text[at + start.len()..]);
+        let (_, comment) = before.rsplit_once("/**").unwrap();
         let (name, rest) = part.split_once('(').unwrap();
         let (list, _) = rest.split_once(");").unwrap();
         let parameters = list.split(',').map(|parameter| {
@@ -64,6 +67,7 @@ fn functions() -> Vec<Function> {
         });
         Function {
             name: name.to_owned(),
+            comment: comment.to_owned(),
             parameters: parameters.collect(),
         }
     });
@@ -200,6 +204,39 @@ impl Parameter {
             _ => {}
         }
         cases
+    }
+}
+
+/// The comments are the manual.
+#[test]
+fn comment_names_what_a_wrong_call_answers_and_the_threads_that_may_make_it() {
+    for function in functions() {
+        let parameters = function.parameters.iter();
+        let cases = parameters.flat_map(|parameter| parameter.unsound(&function));
+        let mut results: Vec<_> = cases.map(|(result, _)| result).collect();
+        if results.contains(&"BAD_HANDLE") {
+            results.push("FORKED");
+        }
+        for result in results {
+            let named = function.comment.contains(&format!("IRONHOUSE_{result}"));
+            assert!(named, "ironhouse_{}: IRONHOUSE_{result}", function.name);
+        }
+        let paragraphs: Vec<_> = function.comment.split("\n *\n").collect();
+        assert!(paragraphs.len() > 1, "ironhouse_{}", function.name);
+        for words in ["Errors:", "Threads:"] {
+            assert!(
+                paragraphs[paragraphs.len() - 1].contains(words),
+                "ironhouse_{}: {words}",
+                function.name
+            );
+        }
+        let brief = paragraphs[0].trim_start_matches([' ', '*', '\n']);
+        assert_eq!(
+            brief.lines().count(),
+            1,
+            "ironhouse_{}: its first sentence is one line",
+            function.name
+        );
     }
 }
 
