@@ -958,6 +958,8 @@ const char *ironhouse_last_error(void);
 
 /**
  * The errno of the operating system or of libzmq behind the last call that failed on this thread; 0 where there is none.
+ *
+ * Threads: any, each with a number of its own.
  */
 int ironhouse_last_errno(void);
 
@@ -1972,6 +1974,8 @@ ironhouse_result_t ironhouse_store_each_problem(const ironhouse_store_t *store, 
 
 /**
  * The version of this library, as "0.1.0".
+ *
+ * Ownership: the text is the library's, and lasts as long as it. Threads: any.
  */
 const char *ironhouse_version(void);
 

@@ -50,6 +50,8 @@ pub extern "C" fn ironhouse_last_error() -> *const c_char {
 }
 
 /// The errno of the operating system or of libzmq behind the last call that failed on this thread; 0 where there is none.
+///
+/// Threads: any, each with a number of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn ironhouse_last_errno() -> c_int {
     NUMBER.try_with(Cell::get).unwrap_or(0)
