@@ -950,9 +950,8 @@ ironhouse_result_t ironhouse_authenticator_on_event(ironhouse_authenticator_t *a
 /**
  * Why the last call that failed on this thread did: what was tried, on what, and how to mend it.
  *
- * Empty, if none did.
- *
- * Never NULL, and never a secret. It is valid until the next call of this library on the same thread; copy it to keep it.
+ * Empty, if none did; never NULL, and never a secret. Ownership: the text is the library's, and valid until the next call of it on the same thread;
+ * copy it to keep it. Threads: any, each with a reason of its own.
  */
 const char *ironhouse_last_error(void);
 
@@ -1307,7 +1306,7 @@ ironhouse_result_t ironhouse_fingerprint(const char *public_key, size_t public_k
 /**
  * Overwrites a secret in a way that no compiler leaves out.
  *
- * Does nothing for NULL.
+ * Does nothing for NULL. Ownership: the memory is the program's, which nobody else uses meanwhile. Threads: any.
  */
 void ironhouse_wipe(uint8_t *memory, size_t size);
 

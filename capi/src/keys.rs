@@ -124,7 +124,7 @@ pub unsafe extern "C" fn ironhouse_fingerprint(
 
 /// Overwrites a secret in a way that no compiler leaves out.
 ///
-/// Does nothing for NULL.
+/// Does nothing for NULL. Ownership: the memory is the program's, which nobody else uses meanwhile. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_wipe(memory: *mut u8, size: usize) {
     let Some(memory) = NonNull::new(memory).filter(|_| size <= isize::MAX as usize) else {
