@@ -94,6 +94,31 @@ struct zmq_pollitem_t;
 #define IRONHOUSE_LIMITS_BEHIND_NAT 2
 
 /**
+ * A rule of a policy: the peer's address is refused.
+ */
+#define IRONHOUSE_RULE_DENY_LIST 1
+
+/**
+ * A rule of a policy: the peer's address is none of those that are allowed.
+ */
+#define IRONHOUSE_RULE_ALLOW_LIST 2
+
+/**
+ * A rule of a policy: the peer's mechanism is not taken.
+ */
+#define IRONHOUSE_RULE_MECHANISM 3
+
+/**
+ * A rule of a policy: who fails again and again is locked out.
+ */
+#define IRONHOUSE_RULE_LOCK_OUT 4
+
+/**
+ * A rule of a policy: the peer's credential must be good.
+ */
+#define IRONHOUSE_RULE_CREDENTIAL 5
+
+/**
  * A decision: admit the peer.
  */
 #define IRONHOUSE_ADMIT 200
@@ -1561,6 +1586,16 @@ ironhouse_result_t ironhouse_policy_gssapi_deferred(ironhouse_policy_t *policy,
  * Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
  */
 ironhouse_result_t ironhouse_policy_refusal(ironhouse_policy_t *policy, int status);
+
+/**
+ * Sets what peers are told that one rule refuses, in the place of what ironhouse_policy_refusal() says.
+ *
+ * Who is locked out is told IRONHOUSE_RETRY, whatever ironhouse_policy_refusal() says, as long as nothing is set here. `rule` is one of the
+ * IRONHOUSE_RULE_ constants, and `status` as in ironhouse_policy_refusal().
+ *
+ * Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
+ */
+ironhouse_result_t ironhouse_policy_refusal_by(ironhouse_policy_t *policy, int rule, int status);
 
 /**
  * Sets the User-Id of an admitted peer's messages (zmq_msg_gets(message, "User-Id")), in the place of its key or principal.

@@ -692,6 +692,13 @@ public:
     return *this;
   }
   policy refusal(decision told) && { return std::move(refusal(told)); }
+  /** What peers are told that one rule refuses: an IRONHOUSE_RULE_ constant. */
+  policy &refusal_by(int rule, decision told) &
+  {
+    check(ironhouse_policy_refusal_by(get(), rule, static_cast<int>(told)));
+    return *this;
+  }
+  policy refusal_by(int rule, decision told) && { return std::move(refusal_by(rule, told)); }
 };
 
 /** What would become of a peer, and by which rules. */

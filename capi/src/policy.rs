@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Mutex;
 
-use ironhouse::security::{AddressRule, CurvePolicy, GssapiPolicy, Policy, Refusal};
+use ironhouse::security::{AddressRule, CurvePolicy, GssapiPolicy, Policy, Refusal, Rule};
 
 use crate::arguments::{IRONHOUSE_NUL, arguments, list, text};
 use crate::boundary::boundary;
@@ -16,6 +16,17 @@ use crate::reply::{
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_INVALID_ARGUMENT};
 use crate::result::{Failure, Result};
 use crate::store::ironhouse_store_t;
+
+/// A rule of a policy: the peer's address is refused.
+pub const IRONHOUSE_RULE_DENY_LIST: c_int = 1;
+/// A rule of a policy: the peer's address is none of those that are allowed.
+pub const IRONHOUSE_RULE_ALLOW_LIST: c_int = 2;
+/// A rule of a policy: the peer's mechanism is not taken.
+pub const IRONHOUSE_RULE_MECHANISM: c_int = 3;
+/// A rule of a policy: who fails again and again is locked out.
+pub const IRONHOUSE_RULE_LOCK_OUT: c_int = 4;
+/// A rule of a policy: the peer's credential must be good.
+pub const IRONHOUSE_RULE_CREDENTIAL: c_int = 5;
 
 /// Who may connect to the sockets of a domain: by address, mechanism and credential, in this order. A new one refuses everybody, and each
 /// call opens one door. In force once it is given to an authenticator, which takes a copy: later calls change the handle alone.
@@ -330,16 +341,49 @@ pub unsafe extern "C" fn ironhouse_policy_refusal(
     status: c_int,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let refusal = match status {
-            IRONHOUSE_REFUSE => Refusal::Final,
-            IRONHOUSE_RETRY => Refusal::Retry,
+        let refusal = refusal(status)?;
+        change(policy, |policy| policy.refusal(refusal))
+    })
+}
+
+/// Sets what peers are told that one rule refuses, in the place of what ironhouse_policy_refusal() says.
+///
+/// Who is locked out is told IRONHOUSE_RETRY, whatever ironhouse_policy_refusal() says, as long as nothing is set here. `rule` is one of the
+/// IRONHOUSE_RULE_ constants, and `status` as in ironhouse_policy_refusal().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_policy_refusal_by(
+    policy: *mut ironhouse_policy_t,
+    rule: c_int,
+    status: c_int,
+) -> ironhouse_result_t {
+    boundary(|| {
+        let rule = match rule {
+            IRONHOUSE_RULE_DENY_LIST => Rule::DenyList,
+            IRONHOUSE_RULE_ALLOW_LIST => Rule::AllowList,
+            IRONHOUSE_RULE_MECHANISM => Rule::Mechanism,
+            IRONHOUSE_RULE_LOCK_OUT => Rule::LockOut,
+            IRONHOUSE_RULE_CREDENTIAL => Rule::Credential,
             _ => {
                 return Err(Failure::new(
                     IRONHOUSE_INVALID_ARGUMENT,
-                    format!("status: {status} is neither IRONHOUSE_REFUSE nor IRONHOUSE_RETRY"),
+                    format!("rule: {rule} is none of the header's IRONHOUSE_RULE_ constants"),
                 ));
             }
         };
-        change(policy, |policy| policy.refusal(refusal))
+        let refusal = refusal(status)?;
+        change(policy, |policy| policy.refusal_by(rule, refusal))
     })
+}
+
+fn refusal(status: c_int) -> Result<Refusal> {
+    match status {
+        IRONHOUSE_REFUSE => Ok(Refusal::Final),
+        IRONHOUSE_RETRY => Ok(Refusal::Retry),
+        _ => Err(Failure::new(
+            IRONHOUSE_INVALID_ARGUMENT,
+            format!("status: {status} is neither IRONHOUSE_REFUSE nor IRONHOUSE_RETRY"),
+        )),
+    }
 }

@@ -128,6 +128,7 @@ impl Parameter {
             ("size_t", name) if name.ends_with("_length") => "IRONHOUSE_NUL".into(),
             ("size_t", "first_size") => "6".into(),
             ("size_t", _) => "sizeof room".into(),
+            ("int", "rule") => "IRONHOUSE_RULE_LOCK_OUT".into(),
             ("int", _) => "IRONHOUSE_REFUSE".into(),
             ("bool" | "int64_t" | "uint16_t" | "uint32_t", _) => "0".into(),
             ("void *", "socket") => "good.socket".into(),
@@ -188,6 +189,10 @@ impl Parameter {
                     "(const ironhouse_store_t *const *) &good.policy",
                 );
                 case("INVALID_ARGUMENT", "(void *) (room + 1)");
+            }
+            ("int", "rule") => case("INVALID_ARGUMENT", "7"),
+            ("int", "status") if function.name.starts_with("policy_") => {
+                case("INVALID_ARGUMENT", "IRONHOUSE_ADMIT");
             }
             ("size_t", "count") => case("INVALID_ARGUMENT", "SIZE_MAX"),
             ("size_t", name) if name.ends_with("_length") || name.ends_with("_size") => {

@@ -66,6 +66,7 @@ int main(void)
   OK(ironhouse_passwords_insert(passwords, IRONHOUSE_TEXT("ada"), IRONHOUSE_TEXT("secret")));
   OK(ironhouse_policy_new(&policy));
   OK(ironhouse_policy_plain(policy, passwords));
+  OK(ironhouse_policy_refusal_by(policy, IRONHOUSE_RULE_LOCK_OUT, IRONHOUSE_REFUSE));
   OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("pumps"), policy));
   void *server = open_socket(context, ZMQ_PULL);
   char endpoint[64];
@@ -76,7 +77,9 @@ int main(void)
   FAILS(IRONHOUSE_NOT_FOUND, ironhouse_authenticator_unlock_address(authenticator, IRONHOUSE_TEXT("127.0.0.1")));
   fail(context, &api, endpoint, &heard, 1, "wrong_password");
   fail(context, &api, endpoint, &heard, 2, "wrong_password");
+  CHECK(heard.decisions[1].status == IRONHOUSE_REFUSE);
   fail(context, &api, endpoint, &heard, 3, "locked_out");
+  CHECK(heard.decisions[2].status == IRONHOUSE_REFUSE);
   struct list list = lockouts(authenticator);
   CHECK(list.count == 1 && strcmp(list.domain, "pumps") == 0 && strcmp(list.identity, "ada") == 0);
   CHECK(strncmp(list.address, "127.0.0.1", 9) == 0);

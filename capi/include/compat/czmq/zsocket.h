@@ -206,7 +206,8 @@ static inline void czmq2_set(void *zocket, const char *call, int option, const v
  * authenticator may be started later and whose domain may have no rules of its own, and give clients other keys while they are connected.
  * ironhouse_socket_curve_server() and the like take all of it at once and from an authenticator, so they cannot stand here.
  *
- * `mechanism` is the one that a socket in use may have all the same, because only connections to come change; or -1. */
+ * `mechanism` is the one that a socket in use may have all the same, because only connections to come change; or -1.
+ */
 static inline void czmq2_set_security(void *zocket, const char *call, int mechanism, int option, const void *value,
                                       size_t size)
 {
