@@ -1,14 +1,14 @@
 //! libzmq as the host hands it over: a table of its functions.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use zmq_sys_wrap::Api;
 use zmq_sys_wrap::zmq::{zmq_msg_t, zmq_pollitem_t};
 
-use crate::arguments::{Buffer, Out, text};
+use crate::arguments::arguments;
 use crate::boundary::boundary;
-use crate::handle::null;
+use crate::handle::{lock, null};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_BAD_API, IRONHOUSE_NOT_FOUND};
 use crate::result::{Failure, Result};
 
@@ -249,7 +249,7 @@ pub(crate) unsafe fn of_host(api: *const ironhouse_api_t) -> Result<&'static Api
         ));
     }
     let addresses = table.addresses();
-    let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tables = lock(&TABLES);
     if let Some((_, known)) = tables.iter().find(|(known, _)| *known == addresses) {
         return Ok(known);
     }
@@ -286,25 +286,28 @@ unsafe fn symbol(library: *mut c_void, name: &str) -> Result<*mut c_void> {
 ///
 /// `library` is what dlopen() answered for the very library that the host's contexts were made by (on Linux the same path or SONAME gives the same
 /// copy); it is looked at, not kept, and must stay loaded. May be called by any thread.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_API. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_from_library(
     library: *mut c_void,
     api: *mut ironhouse_api_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let place = unsafe { Out::new("api", api) }?;
+        arguments!(out api);
         if library.is_null() {
             return Err(null("library"));
         }
         // SAFETY: the caller's library, by contract.
         let table = unsafe { ironhouse_api_t::look_up(library) }?;
-        place.write(table);
+        api.write(table);
         Ok(())
     })
 }
 
 /// The version of the libzmq behind a table, which need not be that of the headers that the host was built with.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_API. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_zmq_version(
     api: *const ironhouse_api_t,
@@ -313,8 +316,7 @@ pub unsafe extern "C" fn ironhouse_api_zmq_version(
     patch: *mut c_int,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
+        arguments!(api api);
         for place in [major, minor, patch] {
             if place.is_null() {
                 return Err(null("version"));
@@ -326,7 +328,11 @@ pub unsafe extern "C" fn ironhouse_api_zmq_version(
     })
 }
 
-/// Whether the libzmq behind a table has a capability, as zmq_has() names them: "curve", "gssapi", "ipc". Answers IRONHOUSE_UNSUPPORTED if not.
+/// Whether the libzmq behind a table has a capability, as zmq_has() names them: "curve", "gssapi", "ipc".
+///
+/// Answers IRONHOUSE_UNSUPPORTED if not.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_UNSUPPORTED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_zmq_has(
     api: *const ironhouse_api_t,
@@ -334,10 +340,7 @@ pub unsafe extern "C" fn ironhouse_api_zmq_has(
     capability_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("capability", capability, capability_length) }?;
+        arguments!(api api, text capability[capability_length] as name);
         let c_name = crate::arguments::c_text(name);
         // SAFETY: zmq_has reads a C string.
         if unsafe { (api.has)(c_name.as_ptr()) } == 1 {
@@ -353,6 +356,8 @@ pub unsafe extern "C" fn ironhouse_api_zmq_has(
 /// The file that the libzmq behind a table was loaded from; for one that is linked statically, the program.
 ///
 /// Writes at most `size` bytes, the NUL at the end among them, and the text's length without it to `length`, if that is not NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BUFFER_TOO_SMALL, IRONHOUSE_BAD_API, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_api_zmq_file(
     api: *const ironhouse_api_t,
@@ -361,12 +366,9 @@ pub unsafe extern "C" fn ironhouse_api_zmq_file(
     length: *mut usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's buffer, by contract.
-        let buffer = unsafe { Buffer::new(file, size, length) };
+        arguments!(api api, buffer file[size, length]);
         match ironhouse::socket::library_of(api)? {
-            Some(path) => buffer.write("file", &path.to_string_lossy()),
+            Some(path) => file.write(&path.to_string_lossy()),
             None => Err(Failure::new(
                 IRONHOUSE_NOT_FOUND,
                 "the system does not know which file this libzmq is from",

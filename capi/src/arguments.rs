@@ -1,6 +1,9 @@
 //! What C passes: texts with explicit lengths, places for answers.
+//!
+//! A function reads its arguments by `arguments!`, in their order: what each is, its name, and in brackets the names of those that go with it.
 
 use std::ffi::{CString, OsStr, c_char};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -16,6 +19,99 @@ pub(crate) const IRONHOUSE_NUL: usize = usize::MAX;
 
 /// Longest text that a NUL may end.
 const LONGEST: usize = 64 * 1024;
+
+/// Reads arguments, each under its own name or the one behind `as`; the first that will not do ends the function.
+macro_rules! arguments {
+    ($($kind:ident $name:ident $([$($with:ident),+])? $(as $new:ident)?),+ $(,)?) => {
+        $($crate::arguments::argument!($kind $name [$($($with)+)?] $($new)?);)+
+    };
+}
+
+/// One of them. Callers of a C function answer for what it takes, by the contract that the header states.
+macro_rules! argument {
+    ($kind:ident $name:ident [$($with:ident)*] $new:ident) => {
+        let $new = $crate::arguments::argument!(@ $kind $name $($with)*);
+    };
+    ($kind:ident $name:ident [$($with:ident)*]) => {
+        let $name = $crate::arguments::argument!(@ $kind $name $($with)*);
+    };
+    // A handle of the type that the argument has.
+    (@ handle $name:ident) => {
+        $crate::handle::borrow($name)?
+    };
+    // A pointer that is used by libzmq alone.
+    (@ pointer $name:ident) => {
+        ::std::ptr::NonNull::new($name).ok_or_else(|| $crate::handle::null(stringify!($name)))?
+    };
+    // A place for an answer.
+    (@ out $name:ident) => {
+        // SAFETY: the caller's place, by contract.
+        unsafe { $crate::arguments::Out::new(stringify!($name), $name) }?
+    };
+    // The same, or `None` for NULL.
+    (@ place $name:ident) => {
+        // SAFETY: the caller's place, by contract.
+        unsafe { $crate::arguments::Out::new(stringify!($name), $name) }.ok()
+    };
+    // A structure that says how large it is, and may be written.
+    (@ structure $name:ident) => {
+        // SAFETY: the caller's structure, by contract.
+        unsafe { $crate::arguments::Structure::new(stringify!($name), $name) }?
+    };
+    // A buffer of this size, with a place for the length.
+    (@ buffer $name:ident $size:ident $length:ident) => {
+        // SAFETY: the caller's buffer, by contract.
+        unsafe { $crate::arguments::Buffer::new(stringify!($name), $name, $size, $length) }
+    };
+    // A buffer of a size that the header names.
+    (@ buffer $name:ident $size:ident) => {
+        // SAFETY: the caller's buffer, by contract.
+        unsafe { $crate::arguments::Buffer::of_size(stringify!($name), $name, $size) }?
+    };
+    // A text in UTF-8.
+    (@ text $name:ident $length:ident) => {
+        // SAFETY: the caller's text, by contract.
+        unsafe { $crate::arguments::text(stringify!($name), $name, $length) }?
+    };
+    // The same, or `None` for NULL.
+    (@ optional $name:ident $length:ident) => {
+        if $name.is_null() {
+            None
+        } else {
+            Some($crate::arguments::argument!(@ text $name $length))
+        }
+    };
+    // A text of any bytes.
+    (@ bytes $name:ident $length:ident) => {
+        // SAFETY: the caller's text, by contract.
+        unsafe { $crate::arguments::text_bytes(stringify!($name), $name, $length) }?
+    };
+    (@ path $name:ident $length:ident) => {
+        // SAFETY: the caller's text, by contract.
+        unsafe { $crate::arguments::path(stringify!($name), $name, $length) }?
+    };
+    // A public key in Z85.
+    (@ key $name:ident $length:ident) => {
+        $crate::arguments::argument!(@ text $name $length)
+            .parse::<::ironhouse::security::PublicKey>()?
+    };
+    (@ verify_key $name:ident $length:ident) => {
+        $crate::arguments::argument!(@ text $name $length)
+            .parse::<::ironhouse::security::VerifyKey>()?
+    };
+    // The functions of a libzmq.
+    (@ api $name:ident) => {
+        // SAFETY: the caller's table, by contract.
+        unsafe { $crate::api::of_host($name) }?
+    };
+    // A context of theirs.
+    (@ context $name:ident $api:ident) => {
+        // SAFETY: the caller's context, by contract.
+        unsafe { $crate::authenticator::host_context($name, $api) }?
+    };
+}
+
+pub(crate) use {argument, arguments};
 
 /// A place for an answer.
 pub(crate) struct Out<T>(NonNull<T>);
@@ -41,20 +137,28 @@ impl<T: Copy> Out<T> {
 /// # Safety
 /// `data` is NULL, or `length` bytes can be read from it as long as the result lives.
 pub(crate) unsafe fn bytes<'a>(what: &str, data: *const u8, length: usize) -> Result<&'a [u8]> {
-    if length == 0 {
+    // SAFETY: as our caller says.
+    unsafe { list(what, data, length) }
+}
+
+/// # Safety
+/// `data` is NULL, or `count` values can be read from it as long as the result lives.
+pub(crate) unsafe fn list<'a, T>(what: &str, data: *const T, count: usize) -> Result<&'a [T]> {
+    if count == 0 {
         return Ok(&[]);
     }
     if data.is_null() {
         return Err(null(what));
     }
-    if length > isize::MAX as usize {
+    let size = count.checked_mul(size_of::<T>());
+    if size.is_none_or(|size| size > isize::MAX as usize) || !data.is_aligned() {
         return Err(Failure::new(
             IRONHOUSE_INVALID_ARGUMENT,
-            format!("{what}: {length} bytes are more than memory holds"),
+            format!("{what}: {count} of them are more than memory holds, or not where they can be"),
         ));
     }
-    // SAFETY: it is not NULL, and the caller answers for that many bytes.
-    Ok(unsafe { std::slice::from_raw_parts(data, length) })
+    // SAFETY: it is neither NULL nor misaligned, and the caller answers for that many values.
+    Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
 /// The bytes of a text, without the NUL at its end.
@@ -103,14 +207,72 @@ pub(crate) unsafe fn text<'a>(what: &str, data: *const c_char, length: usize) ->
 
 /// # Safety
 /// As [`text_bytes`].
-pub(crate) unsafe fn path<'a>(data: *const c_char, length: usize) -> Result<&'a Path> {
+pub(crate) unsafe fn path<'a>(what: &str, data: *const c_char, length: usize) -> Result<&'a Path> {
     // SAFETY: as our caller says.
-    let bytes = unsafe { text_bytes("path", data, length) }?;
+    let bytes = unsafe { text_bytes(what, data, length) }?;
     Ok(Path::new(OsStr::from_bytes(bytes)))
+}
+
+/// Sizes that a structure of C's may say that it has: less cannot be meant, and more is none of ours.
+const SIZES: std::ops::RangeInclusive<usize> = 16..=4096;
+
+/// A structure of the header's that a program reads or fills, of any version: fields are only ever added, at its end.
+///
+/// # Safety
+/// Its first field is a `usize`, the number of its bytes as the program knows it; zeros are a value of every field.
+pub(crate) unsafe trait Versioned: Copy {}
+
+/// A structure of C's.
+pub(crate) struct Structure<T> {
+    place: NonNull<T>,
+    /// How much of it there is, both here and there.
+    size: usize,
+    /// How much of it there is there.
+    pub(crate) said: usize,
+}
+
+impl<T: Versioned> Structure<T> {
+    /// # Safety
+    /// `place` is NULL, or as many bytes as it says can be read from it, and written if the result is, as long as that lives.
+    pub(crate) unsafe fn new(what: &str, place: *mut T) -> Result<Self> {
+        // SAFETY: our caller answers for the first field.
+        let said = unsafe { Out::new(what, place.cast::<usize>()) }?.read();
+        let place = NonNull::new(place).filter(|_| SIZES.contains(&said));
+        let place = place.ok_or_else(|| {
+            Failure::new(
+                IRONHOUSE_INVALID_ARGUMENT,
+                format!("{what}: its size is {said}: set it to sizeof the structure"),
+            )
+        })?;
+        Ok(Self {
+            place,
+            size: said.min(size_of::<T>()),
+            said,
+        })
+    }
+
+    /// What is there; zeros for what a program built with an older header has not.
+    pub(crate) fn read(&self) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        let (from, to) = (self.place.as_ptr().cast::<u8>(), value.as_mut_ptr().cast());
+        // SAFETY: who called `new` answers for as many bytes, and no value of ours has fewer.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, self.size) };
+        // SAFETY: its fields are C's or zeros, and of a `Versioned` both are values.
+        unsafe { value.assume_init() }
+    }
+
+    /// Writes what there is room for.
+    pub(crate) fn write(&self, value: &T) {
+        let from = std::ptr::from_ref(value).cast::<u8>();
+        let to = self.place.as_ptr().cast();
+        // SAFETY: who called `new` answers for as many bytes, and `value` has no fewer.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, self.size) };
+    }
 }
 
 /// A buffer of C's for a text.
 pub(crate) struct Buffer {
+    what: &'static str,
     text: *mut c_char,
     size: usize,
     length: *mut usize,
@@ -119,12 +281,39 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// # Safety
     /// `text` is NULL, or `size` bytes can be written to it; `length` is NULL or can be written to; both as long as the result lives.
-    pub(crate) unsafe fn new(text: *mut c_char, size: usize, length: *mut usize) -> Self {
-        Self { text, size, length }
+    pub(crate) unsafe fn new(
+        what: &'static str,
+        text: *mut c_char,
+        size: usize,
+        length: *mut usize,
+    ) -> Self {
+        Self {
+            what,
+            text,
+            size,
+            length,
+        }
+    }
+
+    /// A buffer that must be there.
+    ///
+    /// # Safety
+    /// `text` is NULL, or `size` bytes can be written to it as long as the result lives.
+    pub(crate) unsafe fn of_size(
+        what: &'static str,
+        text: *mut c_char,
+        size: usize,
+    ) -> Result<Self> {
+        if text.is_null() {
+            return Err(null(what));
+        }
+        // SAFETY: our caller answers for the buffer.
+        Ok(unsafe { Self::new(what, text, size, std::ptr::null_mut()) })
     }
 
     /// Writes a text and the NUL at its end, or says how long it is.
-    pub(crate) fn write(&self, what: &str, text: &str) -> Result<()> {
+    pub(crate) fn write(&self, text: &str) -> Result<()> {
+        let what = self.what;
         if !self.length.is_null() {
             // SAFETY: who called `new` answers for the place.
             unsafe { self.length.write(text.len()) };
@@ -192,22 +381,63 @@ mod tests {
     fn small_buffer_is_told_how_much_is_needed() {
         let (mut place, mut length) = ([1; 4], 0);
         // SAFETY: a buffer of four bytes and a length, both alive.
-        let buffer = unsafe { Buffer::new(place.as_mut_ptr(), place.len(), &mut length) };
-        let failure = buffer.write("name", "pump").unwrap_err();
+        let buffer = unsafe { Buffer::new("name", place.as_mut_ptr(), place.len(), &mut length) };
+        let failure = buffer.write("pump").unwrap_err();
         assert_eq!(failure.result, IRONHOUSE_BUFFER_TOO_SMALL);
         assert_eq!((place[0], length), (0, 4));
         // SAFETY: as above.
-        let buffer = unsafe { Buffer::new(place.as_mut_ptr(), place.len(), &mut length) };
-        buffer.write("name", "abc").unwrap();
+        let buffer = unsafe { Buffer::new("name", place.as_mut_ptr(), place.len(), &mut length) };
+        buffer.write("abc").unwrap();
         assert_eq!(place.map(|c| c as u8), *b"abc\0");
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Pump {
+        size: usize,
+        pressure: u64,
+        added_later: u64,
+    }
+    // SAFETY: it starts with its size, and has numbers alone.
+    unsafe impl Versioned for Pump {}
+
+    #[test]
+    fn structure_of_an_older_header_lacks_what_was_added() {
+        let mut pump = Pump {
+            size: 16,
+            pressure: 7,
+            added_later: 8,
+        };
+        // SAFETY: it has as many bytes as it says, and more.
+        let place = unsafe { Structure::new("pump", &raw mut pump) }.unwrap();
+        let read = place.read();
+        assert_eq!((read.pressure, read.added_later), (7, 0));
+        place.write(&Pump {
+            size: place.said,
+            pressure: 1,
+            added_later: 2,
+        });
+        assert_eq!((pump.size, pump.pressure, pump.added_later), (16, 1, 8));
+    }
+
+    #[test]
+    fn structure_without_its_size_is_refused() {
+        let mut pump = Pump {
+            size: 0,
+            pressure: 7,
+            added_later: 8,
+        };
+        // SAFETY: it has a first field.
+        let refused = unsafe { Structure::new("pump", &raw mut pump) };
+        assert_eq!(refused.err().unwrap().result, IRONHOUSE_INVALID_ARGUMENT);
     }
 
     #[test]
     fn length_alone_can_be_asked_for() {
         let mut length = 0;
         // SAFETY: no buffer, and a length.
-        let buffer = unsafe { Buffer::new(std::ptr::null_mut(), 0, &mut length) };
-        buffer.write("name", "pump").unwrap();
+        let buffer = unsafe { Buffer::new("name", std::ptr::null_mut(), 0, &mut length) };
+        buffer.write("pump").unwrap();
         assert_eq!(length, 4);
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ironhouse::Context;
@@ -13,14 +13,14 @@ use ironhouse::security::{
 };
 use zmq_sys_wrap::Api;
 
-use crate::api::{ironhouse_api_t, of_host};
-use crate::arguments::{Out, c_text, path, text};
+use crate::api::ironhouse_api_t;
+use crate::arguments::{Versioned, argument, arguments, c_text};
 use crate::boundary::boundary;
 use crate::callback::{UserData, ironhouse_free_fn, no_unwinding};
 use crate::certificate::seconds;
 use crate::event::{ironhouse_event_fn, listening};
-use crate::handle::{Handle, borrow, destroy, give, null};
-use crate::keys::public_key;
+use crate::handle::{Handle, destroy, give, lock, null};
+use crate::limits::limits;
 use crate::policy::{copy, ironhouse_policy_t};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND};
 use crate::result::{Failure, Result};
@@ -84,7 +84,7 @@ impl House {
 
     /// A domain that has a policy.
     pub(crate) fn domain(&self, name: &str) -> Result<Domain> {
-        let domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        let domains = lock(&self.domains);
         if let Some(domain) = domains.get(name) {
             return Ok(domain.clone());
         }
@@ -106,12 +106,13 @@ impl House {
 
     /// Keeps something for a domain as long as the authenticator lives.
     pub(crate) fn hold(&self, domain: &str, what: Arc<dyn Any + Send + Sync>) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         held.insert(domain.to_owned(), what);
     }
 }
 
-/// How wide and how long decisions may be.
+/// How wide and how long decisions may be, and how much of them one address may take up. What is 0 is as if it were not set: fill it with zeros, set
+/// `size`, and then what is wanted.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct ironhouse_authenticator_options_t {
@@ -121,7 +122,34 @@ pub struct ironhouse_authenticator_options_t {
     pub deadline: u32,
     /// How many callbacks may run at a time; 0 for 32.
     pub callback_threads: u32,
+    /// IRONHOUSE_LIMITS_OFF (0), IRONHOUSE_LIMITS_STANDARD or IRONHOUSE_LIMITS_BEHIND_NAT: what the limits below are where they are 0. An address is
+    /// one of IPv4, or a block of 2^64 of IPv6; over ipc, a user of the system.
+    pub limits: u32,
+    /// Most connections in all. This limit and the next three hold for sockets that are watched (ironhouse_socket_watch()); above them, the oldest
+    /// connection is closed whose peer is not admitted yet, or else the new one.
+    pub connections: u32,
+    /// Most connections from one address.
+    pub connections_per_address: u32,
+    /// Most half-open connections in all: accepted, and their peer not admitted yet.
+    pub half_open: u32,
+    /// Most half-open connections from one address.
+    pub half_open_per_address: u32,
+    /// Most requests that may wait for their decision; their peers are told to try again above it.
+    pub requests: u32,
+    /// Most requests from one address that may wait for their decision.
+    pub requests_per_address: u32,
+    /// Most callbacks and password hashes of one address that may run at a time; the others wait for their turn.
+    pub threads_per_address: u32,
+    /// Failed attempts from one address that lock it out, 1 to 100000: whoever comes from there and was not admitted before.
+    pub lockout_by_address: u32,
+    /// Failed attempts with one name at an address, or with one key or principal, that lock it out, 1 to 100000.
+    pub lockout_by_credential: u32,
+    /// Seconds in which counts of failures halve, which is how long a lock-out lasts; 600, where a lock-out has no other.
+    pub lockout_half_life: u32,
 }
+
+// SAFETY: it starts with its size, and has numbers alone.
+unsafe impl Versioned for ironhouse_authenticator_options_t {}
 
 /// A host's context.
 ///
@@ -139,13 +167,18 @@ pub(crate) unsafe fn host_context(context: *mut c_void, api: &'static Api) -> Re
     Ok(unsafe { Context::borrow_raw(context, api) })
 }
 
-/// Starts the authenticator of a context that the program owns. IRONHOUSE_HANDLER_EXISTS, if it has a ZAP handler already, ours or another
-/// (CZMQ's zauth, pyzmq's). Destroy it by ironhouse_authenticator_destroy().
+/// Starts the authenticator of a context that the program owns.
+///
+/// IRONHOUSE_HANDLER_EXISTS, if it has a ZAP handler already, ours or another (CZMQ's zauth, pyzmq's). Destroy it by
+/// ironhouse_authenticator_destroy().
 ///
 /// Set the context's options before: its socket makes ZMQ_IO_THREADS final, and counts as one of ZMQ_MAX_SOCKETS. `options` may be NULL.
 ///
-/// The context may be terminated before the authenticator is destroyed, or after it; call nothing but that in between. As long as neither was
-/// done, domains without a policy refuse everybody.
+/// The context may be terminated before the authenticator is destroyed, or after it; call nothing but that in between. As long as neither was done,
+/// domains without a policy refuse everybody.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_HANDLER_EXISTS, IRONHOUSE_TERMINATED, IRONHOUSE_ZMQ,
+/// IRONHOUSE_OS. Ownership: the program destroys the authenticator, which keeps nothing of its arguments but the context. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_start(
     authenticator: *mut *mut ironhouse_authenticator_t,
@@ -154,36 +187,31 @@ pub unsafe extern "C" fn ironhouse_authenticator_start(
     options: *const ironhouse_authenticator_options_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("authenticator", authenticator) }?;
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's context, by contract.
-        let context = unsafe { host_context(context, api) }?;
+        arguments!(out authenticator, api api, context context[api]);
         let mut builder = Authenticator::builder(&context);
         if !options.is_null() {
-            // SAFETY: it is not NULL, and every such structure starts with its size.
-            let size = unsafe { options.cast::<usize>().read() };
-            if size < size_of::<ironhouse_authenticator_options_t>() {
-                return Err(Failure::new(
-                    IRONHOUSE_INVALID_ARGUMENT,
-                    format!("options: its size is {size}: set it to sizeof the structure"),
-                ));
-            }
-            // SAFETY: it has as many bytes, by the check above.
-            let options = unsafe { options.read() };
+            let options = options.cast_mut();
+            let options = argument!(@ structure options).read();
             if options.deadline > 0 {
                 builder = builder.deadline(Duration::from_millis(options.deadline.into()));
             }
             if options.callback_threads > 0 {
                 builder = builder.callback_threads(options.callback_threads as usize);
             }
+            builder = builder.limits(limits(&options)?);
         }
-        give(place, House::new(Kind::Plain(builder.start()?), api))
+        give(
+            authenticator,
+            House::new(Kind::Plain(builder.start()?), api),
+        )
     })
 }
 
 /// As ironhouse_authenticator_start(), with the domains and policies of a file (ironhouse.toml), which is followed from now on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_HANDLER_EXISTS, IRONHOUSE_TERMINATED,
+/// IRONHOUSE_ZMQ, IRONHOUSE_OS, IRONHOUSE_GSSAPI_REFUSAL, IRONHOUSE_IO, IRONHOUSE_BAD_FILE. Ownership: the program destroys the authenticator by
+/// ironhouse_authenticator_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_load(
     authenticator: *mut *mut ironhouse_authenticator_t,
@@ -193,35 +221,37 @@ pub unsafe extern "C" fn ironhouse_authenticator_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("authenticator", authenticator) }?;
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's context, by contract.
-        let context = unsafe { host_context(context, api) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out authenticator, api api, context context[api], path path[path_length]);
         let configured = Config::load(path)?.start(&context)?;
-        give(place, House::new(Kind::Configured(configured), api))
+        give(authenticator, House::new(Kind::Configured(configured), api))
     })
 }
 
-/// Ends an authenticator; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Ends an authenticator; the pointer is NULL afterwards.
 ///
-/// Sockets that it guards admit nobody from now on, but for those over GSSAPI: there libzmq admits every principal, so close these before. Waits
-/// for a callback in progress at most until its deadline, and for an audit callback two seconds; not at all in a callback. User data is freed
-/// when this returns, but that of a callback that goes on.
+/// Does nothing if it is NULL.
+///
+/// Sockets that it guards admit nobody from now on, but for those over GSSAPI: there libzmq admits every principal, so close these before. Waits for
+/// a callback in progress at most until its deadline, and for an audit callback two seconds; not at all in a callback. User data is freed when this
+/// returns, but that of a callback that goes on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_destroy(
     authenticator: *mut *mut ironhouse_authenticator_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("authenticator", authenticator) }?)
+        arguments!(out authenticator);
+        destroy(authenticator)
     })
 }
 
-/// Sets the policy of a domain (1 to 255 ASCII characters), in the place of an earlier one. In force for every handshake from when this returns.
+/// Sets the policy of a domain (1 to 255 ASCII characters), in the place of an earlier one.
+///
+/// In force for every handshake from when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_GSSAPI_REFUSAL.
+/// Ownership: the policy is copied. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_set_policy(
     authenticator: *mut ironhouse_authenticator_t,
@@ -230,30 +260,37 @@ pub unsafe extern "C" fn ironhouse_authenticator_set_policy(
     policy: *const ironhouse_policy_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(handle authenticator as house, text domain[domain_length] as name);
         let domain = house.authenticator().domain(name, copy(policy)?)?;
-        let mut domains = house.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut domains = lock(&house.domains);
         domains.insert(name.to_owned(), domain);
         Ok(())
     })
 }
 
-/// Sets the policy of all domains that have none, as those of sockets that the program secured by itself. Without it, they refuse everybody.
+/// Sets the policy of all domains that have none, as those of sockets that the program secured by itself.
+///
+/// Without it, they refuse everybody.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_GSSAPI_REFUSAL. Ownership: the policy is copied. Threads: any,
+/// until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_set_fallback(
     authenticator: *mut ironhouse_authenticator_t,
     policy: *const ironhouse_policy_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         Ok(house.authenticator().set_fallback(copy(policy)?)?)
     })
 }
 
-/// Refuses a public key from now on in every domain, whatever its policy says. Its connections are closed where the socket is watched
-/// (ironhouse_socket_watch()); else those that stand go on.
+/// Refuses a public key from now on in every domain, whatever its policy says.
+///
+/// Its connections are closed where the socket is watched (ironhouse_socket_watch()); else those that stand go on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_revoke(
     authenticator: *mut ironhouse_authenticator_t,
@@ -261,15 +298,16 @@ pub unsafe extern "C" fn ironhouse_authenticator_revoke(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle authenticator as house, key key[key_length]);
         house.authenticator().revoke(&key);
         Ok(())
     })
 }
 
 /// Takes ironhouse_authenticator_revoke() back; IRONHOUSE_NOT_FOUND, if the key was not revoked.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY, IRONHOUSE_NOT_FOUND. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
     authenticator: *mut ironhouse_authenticator_t,
@@ -277,9 +315,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle authenticator as house, key key[key_length]);
         if house.authenticator().unrevoke(&key) {
             return Ok(());
         }
@@ -290,8 +326,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_unrevoke(
     })
 }
 
-/// Closes the connections of a public key to sockets that are watched, and forbids nothing: the peer connects again, and is judged anew. For those
-/// whom a callback admitted, which does not tell when it would not any more.
+/// Closes the connections of a public key to sockets that are watched, and forbids nothing.
+///
+/// The peer connects again, and is judged anew. For those whom a callback admitted, which does not tell when it would not any more.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_disconnect(
     authenticator: *mut ironhouse_authenticator_t,
@@ -299,9 +339,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_disconnect(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle authenticator as house, key key[key_length]);
         let meant = PeerIdentity::Key(key);
         house.authenticator().disconnect(|peer| *peer == meant);
         Ok(())
@@ -328,8 +366,11 @@ pub type ironhouse_connection_fn = Option<
     unsafe extern "C-unwind" fn(user_data: *mut c_void, connection: *const ironhouse_connection_t),
 >;
 
-/// Calls `each` for every connection of an admitted peer to a socket that is watched (ironhouse_socket_watch()), oldest first, on this thread and
-/// before it returns. Who connects or leaves at this moment may be missing or listed.
+/// Calls `each` for every connection of an admitted peer to a socket that is watched (ironhouse_socket_watch()), oldest first.
+///
+/// On this thread, and before it returns; `each` may use the authenticator. Who connects or leaves at this moment may be missing or listed.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_each_peer(
     authenticator: *const ironhouse_authenticator_t,
@@ -337,7 +378,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_each_peer(
     user_data: *mut c_void,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         let each = each.ok_or_else(|| null("each"))?;
         for peer in house.authenticator().peers() {
             let (domain, address) = (c_text(&peer.domain), c_text(&peer.address.to_string()));
@@ -358,17 +399,22 @@ pub unsafe extern "C" fn ironhouse_authenticator_each_peer(
 }
 
 /// Puts the file of ironhouse_authenticator_load() into force as it is now, without waiting for it to be at rest; or not at all.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_GSSAPI_REFUSAL, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_reload(
     authenticator: *mut ironhouse_authenticator_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         Ok(house.configured()?.reload()?)
     })
 }
 
 /// Calls `each` for everything that is wrong with its file and with the stores that its policies use, on this thread and before it returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_each_problem(
     authenticator: *const ironhouse_authenticator_t,
@@ -376,7 +422,7 @@ pub unsafe extern "C" fn ironhouse_authenticator_each_problem(
     user_data: *mut c_void,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
+        arguments!(handle authenticator as house);
         let mut problems = house.authenticator().health().problems();
         if let Kind::Configured(configured) = &house.kind {
             problems.extend(configured.problems());
@@ -403,35 +449,44 @@ pub struct ironhouse_counters_t {
     pub pending: u64,
     /// Audit events that a callback missed because it was too slow.
     pub dropped: u64,
+    /// Connections closed because their peer was no longer admitted.
+    pub closed: u64,
+    /// Lock-outs that began.
+    pub locked_out: u64,
+    /// Connections closed because there was one too many.
+    pub too_many_connections: u64,
+    /// Handshakes with sockets that are watched that failed without a decision.
+    pub failed_handshakes: u64,
 }
 
-/// Reads the counters. Set `counters->size` before.
+// SAFETY: it starts with its size, and has numbers alone.
+unsafe impl Versioned for ironhouse_counters_t {}
+
+/// Reads the counters: what the authenticator has done since its start.
+///
+/// Set `counters->size` before.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any, until the context is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_counters(
     authenticator: *const ironhouse_authenticator_t,
     counters: *mut ironhouse_counters_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's place, by contract; every such structure starts with its size.
-        let size = unsafe { Out::new("counters", counters.cast::<usize>()) }?.read();
-        if size < size_of::<ironhouse_counters_t>() {
-            return Err(Failure::new(
-                IRONHOUSE_INVALID_ARGUMENT,
-                format!("counters: its size is {size}: set it to sizeof the structure"),
-            ));
-        }
-        // SAFETY: it has as many bytes, by the check above.
-        let place = unsafe { Out::new("counters", counters) }?;
+        arguments!(handle authenticator as house, structure counters);
         let counts: Counters = house.authenticator().counters();
-        place.write(ironhouse_counters_t {
-            size,
+        counters.write(&ironhouse_counters_t {
+            size: counters.said,
             admitted: counts.admitted(),
             deferred: counts.deferred(),
             refused: counts.refused(),
             malformed: counts.malformed,
             pending: counts.pending,
             dropped: counts.dropped,
+            closed: counts.closed,
+            locked_out: counts.locked_out,
+            too_many_connections: counts.too_many_connections,
+            failed_handshakes: counts.failed_handshakes,
         });
         Ok(())
     })
@@ -439,9 +494,12 @@ pub unsafe extern "C" fn ironhouse_authenticator_counters(
 
 /// Has `listen` told of every decision and of what else happens, from now on until the authenticator is destroyed.
 ///
-/// It is called on a thread of its own, one event at a time; decisions never wait for it, and where it is slow it misses what goes beyond 4096
-/// events (`dropped` counts them). `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, or at once
-/// if this call fails. An authenticator takes 64 of them.
+/// It is called on a thread of its own, one event at a time; decisions never wait for it, and where it is slow it misses what goes beyond 4096 events
+/// (`dropped` counts them). `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of `listen`, or at once if this
+/// call fails. An authenticator takes 64 of them.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_OS. Threads: any, until the context
+/// is terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_on_event(
     authenticator: *mut ironhouse_authenticator_t,
@@ -452,11 +510,8 @@ pub unsafe extern "C" fn ironhouse_authenticator_on_event(
     let user_data = UserData::new(user_data, free_user_data);
     boundary(|| {
         let listen = listening(listen, user_data)?;
-        let house = borrow(authenticator)?;
-        let mut listeners = house
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        arguments!(handle authenticator as house);
+        let mut listeners = lock(&house.listeners);
         if listeners.len() == MOST_LISTENERS {
             return Err(Failure::new(
                 IRONHOUSE_INVALID_ARGUMENT,

@@ -37,9 +37,10 @@ fn report(failure: Failure) -> ironhouse_result_t {
     failure.result
 }
 
-/// Why the last call that failed on this thread did: what was tried, on what, and how to mend it. Empty, if none did.
+/// Why the last call that failed on this thread did: what was tried, on what, and how to mend it.
 ///
-/// Never NULL, and never a secret. It is valid until the next call of this library on the same thread; copy it to keep it.
+/// Empty, if none did; never NULL, and never a secret. Ownership: the text is the library's, and valid until the next call of it on the same thread;
+/// copy it to keep it. Threads: any, each with a reason of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn ironhouse_last_error() -> *const c_char {
     const NONE: &CStr = c"";
@@ -48,6 +49,8 @@ pub extern "C" fn ironhouse_last_error() -> *const c_char {
 }
 
 /// The errno of the operating system or of libzmq behind the last call that failed on this thread; 0 where there is none.
+///
+/// Threads: any, each with a number of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn ironhouse_last_errno() -> c_int {
     NUMBER.try_with(Cell::get).unwrap_or(0)

@@ -1,15 +1,15 @@
 //! Certificates: a public key with metadata and dates, and where it is known the secret key.
 
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ironhouse::security::{Certificate, Keypair, SecretCertificate, SecretKey, Validity};
 
-use crate::arguments::{Buffer, Out, c_text, path, text};
+use crate::arguments::{arguments, c_text};
 use crate::boundary::boundary;
-use crate::handle::{Handle, borrow, destroy, give};
-use crate::keys::{KeyPlace, public_key};
+use crate::handle::{Handle, destroy, give, lock};
+use crate::keys::IRONHOUSE_KEY_SIZE;
 use crate::result::ironhouse_result_t::{
     self, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NO_SECRET_KEY, IRONHOUSE_NOT_FOUND,
 };
@@ -75,26 +75,29 @@ fn no_secret() -> Failure {
     )
 }
 
-pub(crate) fn lock(certificate: &Mutex<Kind>) -> MutexGuard<'_, Kind> {
-    certificate.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes a certificate with a new key pair. Destroy it by ironhouse_certificate_destroy().
+/// Makes a certificate with a new key pair.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_new(
     certificate: *mut *mut ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
+        arguments!(out certificate);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::generate()?)),
         )
     })
 }
 
-/// Makes a certificate of a public key, in Z85. Destroy it by ironhouse_certificate_destroy().
+/// Makes a certificate of a public key, in Z85.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_from_public_key(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -102,12 +105,9 @@ pub unsafe extern "C" fn ironhouse_certificate_from_public_key(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(out certificate, key key[key_length]);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Public(Certificate::new(key.usable().map_err(
                 |problem| Failure::from(ironhouse::Error::from(problem)),
             )?))),
@@ -115,7 +115,11 @@ pub unsafe extern "C" fn ironhouse_certificate_from_public_key(
     })
 }
 
-/// Makes a certificate of a secret key, in Z85, and the public key that belongs to it. Destroy it by ironhouse_certificate_destroy().
+/// Makes a certificate of a secret key, in Z85, and the public key that belongs to it.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_from_secret_key(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -123,19 +127,21 @@ pub unsafe extern "C" fn ironhouse_certificate_from_secret_key(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { text("secret key", key, key_length) }?;
+        arguments!(out certificate, text key[key_length]);
         let pair = Keypair::from_secret(SecretKey::from_z85(key)?)?;
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::from_keypair(pair))),
         )
     })
 }
 
-/// Loads a public certificate from exactly this file. Destroy it by ironhouse_certificate_destroy().
+/// Loads a public certificate from exactly this file.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_load(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -143,16 +149,20 @@ pub unsafe extern "C" fn ironhouse_certificate_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, Mutex::new(Kind::Public(Certificate::load(path)?)))
+        arguments!(out certificate, path path[path_length]);
+        give(
+            certificate,
+            Mutex::new(Kind::Public(Certificate::load(path)?)),
+        )
     })
 }
 
-/// Loads a certificate with its secret key from the file `path`_secret, which must be open to its owner alone. Destroy it by
-/// ironhouse_certificate_destroy().
+/// Loads a certificate with its secret key from the file `path`_secret, which must be open to its owner alone.
+///
+/// Destroy it by ironhouse_certificate_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_load_secret(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -160,18 +170,18 @@ pub unsafe extern "C" fn ironhouse_certificate_load_secret(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out certificate, path path[path_length]);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::load(path)?)),
         )
     })
 }
 
 /// As ironhouse_certificate_load_secret(), from exactly this file, whatever it is called: what ironhouse_certificate_save_secret_file() wrote.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Ownership: the program destroys the certificate by ironhouse_certificate_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_load_secret_file(
     certificate: *mut *mut ironhouse_certificate_t,
@@ -179,32 +189,37 @@ pub unsafe extern "C" fn ironhouse_certificate_load_secret_file(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out certificate, path path[path_length]);
         give(
-            place,
+            certificate,
             Mutex::new(Kind::Secret(SecretCertificate::load_file(path)?)),
         )
     })
 }
 
-/// Destroys a certificate and wipes its secret key; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys a certificate and wipes its secret key; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
 ///
 /// Sockets that were secured with it do not need it any more.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_destroy(
     certificate: *mut *mut ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("certificate", certificate) }?)
+        arguments!(out certificate);
+        destroy(certificate)
     })
 }
 
-/// Saves the certificate: its public part as `path`, and where it has a secret key, all of it as `path`_secret with mode 0600. Each file is
-/// written as a whole or not at all.
+/// Saves the certificate: its public part as `path`, and where it has a secret key, all of it as `path`_secret with mode 0600.
+///
+/// Each file is written as a whole or not at all.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_save(
     certificate: *const ironhouse_certificate_t,
@@ -212,9 +227,7 @@ pub unsafe extern "C" fn ironhouse_certificate_save(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle certificate, path path[path_length]);
         match &*lock(&certificate) {
             Kind::Public(certificate) => certificate.save(path)?,
             Kind::Secret(secret) => secret.save(path)?,
@@ -224,6 +237,9 @@ pub unsafe extern "C" fn ironhouse_certificate_save(
 }
 
 /// Saves the public part alone, as `path`: for who is to know the key.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_save_public(
     certificate: *const ironhouse_certificate_t,
@@ -231,14 +247,15 @@ pub unsafe extern "C" fn ironhouse_certificate_save_public(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle certificate, path path[path_length]);
         Ok(lock(&certificate).public().save(path)?)
     })
 }
 
 /// Saves all of it as exactly this file, with mode 0600; IRONHOUSE_NO_SECRET_KEY, where it has none.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE, IRONHOUSE_NO_SECRET_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_save_secret_file(
     certificate: *const ironhouse_certificate_t,
@@ -246,9 +263,7 @@ pub unsafe extern "C" fn ironhouse_certificate_save_secret_file(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle certificate, path path[path_length]);
         match &*lock(&certificate) {
             Kind::Public(_) => Err(no_secret()),
             Kind::Secret(secret) => Ok(secret.save_file(path)?),
@@ -256,40 +271,48 @@ pub unsafe extern "C" fn ironhouse_certificate_save_secret_file(
     })
 }
 
-/// Writes the public key, in Z85. The buffer takes IRONHOUSE_KEY_SIZE bytes.
+/// Writes the public key, in Z85.
+///
+/// The buffer takes IRONHOUSE_KEY_SIZE bytes.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_public_key(
     certificate: *const ironhouse_certificate_t,
     key: *mut c_char,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's buffer, by contract.
-        let place = unsafe { KeyPlace::new("key", key) }?;
-        place.write("key", &lock(&certificate).public().public_key().to_string())
+        arguments!(handle certificate, buffer key[IRONHOUSE_KEY_SIZE]);
+        key.write(&lock(&certificate).public().public_key().to_string())
     })
 }
 
-/// Writes the secret key, in Z85. The buffer takes IRONHOUSE_KEY_SIZE bytes; wipe it after use, by ironhouse_wipe().
+/// Writes the secret key, in Z85.
+///
+/// The buffer takes IRONHOUSE_KEY_SIZE bytes; wipe it after use, by ironhouse_wipe().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_NO_SECRET_KEY. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_secret_key(
     certificate: *const ironhouse_certificate_t,
     key: *mut c_char,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's buffer, by contract.
-        let place = unsafe { KeyPlace::new("key", key) }?;
+        arguments!(handle certificate, buffer key[IRONHOUSE_KEY_SIZE]);
         match &*lock(&certificate) {
             Kind::Public(_) => Err(no_secret()),
-            Kind::Secret(secret) => place.write("key", &secret.secret().expose_z85()),
+            Kind::Secret(secret) => key.write(&secret.secret().expose_z85()),
         }
     })
 }
 
-/// Sets a metadata value, in the place of an earlier one of that name. Names are letters, digits and `$-_@.&+/`; values are one line of text.
+/// Sets a metadata value, in the place of an earlier one of that name.
+///
+/// Names are letters, digits and `$-_@.&+/`; values are one line of text.
 ///
 /// The metadata of an admitted peer's certificate are properties of every message that it sends (zmq_msg_gets()).
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_set_meta(
     certificate: *mut ironhouse_certificate_t,
@@ -299,11 +322,7 @@ pub unsafe extern "C" fn ironhouse_certificate_set_meta(
     value_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let value = unsafe { text("value", value, value_length) }?;
+        arguments!(handle certificate, text name[name_length], text value[value_length]);
         lock(&certificate).change(
             |public| public.with_meta(name, value),
             |secret| secret.with_meta(name, value),
@@ -312,6 +331,8 @@ pub unsafe extern "C" fn ironhouse_certificate_set_meta(
 }
 
 /// Removes a metadata value, if there is one of that name.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_unset_meta(
     certificate: *mut ironhouse_certificate_t,
@@ -319,9 +340,7 @@ pub unsafe extern "C" fn ironhouse_certificate_unset_meta(
     name_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
+        arguments!(handle certificate, text name[name_length]);
         lock(&certificate).change(
             |public| Ok(public.without_meta(name)),
             |secret| Ok(secret.without_meta(name)),
@@ -332,6 +351,9 @@ pub unsafe extern "C" fn ironhouse_certificate_unset_meta(
 /// Writes the metadata value of this name; IRONHOUSE_NOT_FOUND, if there is none.
 ///
 /// Writes at most `size` bytes, the NUL at the end among them, and the text's length without it to `length`, if that is not NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_BUFFER_TOO_SMALL,
+/// IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_meta(
     certificate: *const ironhouse_certificate_t,
@@ -342,13 +364,9 @@ pub unsafe extern "C" fn ironhouse_certificate_meta(
     length: *mut usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
-        // SAFETY: the caller's buffer, by contract.
-        let buffer = unsafe { Buffer::new(value, size, length) };
+        arguments!(handle certificate, text name[name_length], buffer value[size, length]);
         match lock(&certificate).public().meta(name) {
-            Some(found) => buffer.write("value", found),
+            Some(found) => value.write(found),
             None => Err(Failure::new(
                 IRONHOUSE_NOT_FOUND,
                 format!("the certificate has no metadata value {name:?}"),
@@ -362,7 +380,11 @@ pub type ironhouse_meta_fn = Option<
     unsafe extern "C-unwind" fn(user_data: *mut c_void, name: *const c_char, value: *const c_char),
 >;
 
-/// Calls `each` for every metadata value, in the order of the file, on this thread and before it returns. `each` may use the certificate.
+/// Calls `each` for every metadata value, in the order of the file, on this thread and before it returns.
+///
+/// `each` may use the certificate.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_each_meta(
     certificate: *const ironhouse_certificate_t,
@@ -370,7 +392,7 @@ pub unsafe extern "C" fn ironhouse_certificate_each_meta(
     user_data: *mut c_void,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
+        arguments!(handle certificate);
         let each = each.ok_or_else(|| crate::handle::null("each"))?;
         let public = lock(&certificate).public().clone();
         for (name, value) in public.metadata() {
@@ -384,8 +406,12 @@ pub unsafe extern "C" fn ironhouse_certificate_each_meta(
     })
 }
 
-/// Sets from when to when the certificate admits its owner, in seconds since 1970 (UTC), in the place of what was set before: `not_before` is the
-/// first second, `not_after` the first at which it is over, and IRONHOUSE_NO_DATE stands for none. A disabled one admits nobody.
+/// Sets from when to when the certificate admits its owner, in the place of what was set before.
+///
+/// Dates are seconds since 1970 (UTC): `not_before` is the first second, `not_after` the first at which it is over, and IRONHOUSE_NO_DATE stands for
+/// none. A disabled one admits nobody.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_set_validity(
     certificate: *mut ironhouse_certificate_t,
@@ -394,7 +420,7 @@ pub unsafe extern "C" fn ironhouse_certificate_set_validity(
     disabled: bool,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
+        arguments!(handle certificate);
         let mut validity = Validity::new().with_disabled(disabled);
         if let Some(time) = date("not_before", not_before)? {
             validity = validity.with_not_before(time);
@@ -409,7 +435,11 @@ pub unsafe extern "C" fn ironhouse_certificate_set_validity(
     })
 }
 
-/// Tells from when to when the certificate admits its owner, as ironhouse_certificate_set_validity() takes it. Each place may be NULL.
+/// Tells from when to when the certificate admits its owner, as ironhouse_certificate_set_validity() takes it.
+///
+/// Each place may be NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_validity(
     certificate: *const ironhouse_certificate_t,
@@ -418,21 +448,12 @@ pub unsafe extern "C" fn ironhouse_certificate_validity(
     disabled: *mut bool,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
+        arguments!(handle certificate, place not_before, place not_after, place disabled);
         let validity = lock(&certificate).public().validity();
-        for (place, time) in [
-            (not_before, validity.not_before()),
-            (not_after, validity.not_after()),
-        ] {
-            // SAFETY: the caller's place, by contract.
-            if let Ok(place) = unsafe { Out::new("date", place) } {
-                place.write(time.map_or(IRONHOUSE_NO_DATE, seconds));
-            }
-        }
-        // SAFETY: the caller's place, by contract.
-        if let Ok(place) = unsafe { Out::new("disabled", disabled) } {
-            place.write(validity.is_disabled());
-        }
+        let date = |time: Option<_>| time.map_or(IRONHOUSE_NO_DATE, seconds);
+        not_before.inspect(|place| place.write(date(validity.not_before())));
+        not_after.inspect(|place| place.write(date(validity.not_after())));
+        disabled.inspect(|place| place.write(validity.is_disabled()));
         Ok(())
     })
 }

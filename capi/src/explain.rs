@@ -4,15 +4,15 @@ use std::ffi::{c_char, c_int};
 
 use ironhouse::security::{Credential, PeerAddress};
 
-use crate::arguments::{Buffer, IRONHOUSE_NUL, Out, text, text_bytes};
+use crate::arguments::{IRONHOUSE_NUL, Structure, Versioned, arguments, text, text_bytes};
 use crate::authenticator::ironhouse_authenticator_t;
 use crate::boundary::boundary;
-use crate::handle::{borrow, null};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT};
 use crate::result::{Failure, Result};
 
 /// What a peer presents: see ironhouse_authenticator_explain().
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct ironhouse_credential_t {
     /// Size of this structure in bytes, as the program knows it.
     pub size: usize,
@@ -28,10 +28,18 @@ pub struct ironhouse_credential_t {
     pub password_length: usize,
 }
 
-/// Tells what would become of a peer of this domain, address and credential, and by which rules: without a handshake, by the code that decides in
-/// earnest. Callbacks are asked, on threads of the library or on this one.
+// SAFETY: it starts with its size, and has pointers and numbers alone.
+unsafe impl Versioned for ironhouse_credential_t {}
+
+/// Tells what would become of a peer of this domain, address and credential, and by which rules.
+///
+/// There is no handshake, but the code that decides in earnest. Callbacks are asked, on threads of the library or on this one.
 ///
 /// `status`, if it is not NULL, gets IRONHOUSE_ADMIT, IRONHOUSE_RETRY, IRONHOUSE_REFUSE or IRONHOUSE_FAIL; `text` several lines for people.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_BUFFER_TOO_SMALL,
+/// IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85, IRONHOUSE_BAD_KEY. Ownership: nothing is kept of the credential. Threads: any, until the context is
+/// terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_authenticator_explain(
     authenticator: *const ironhouse_authenticator_t,
@@ -46,45 +54,31 @@ pub unsafe extern "C" fn ironhouse_authenticator_explain(
     length: *mut usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let domain = unsafe { self::text("domain", domain, domain_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let address = unsafe { self::text("address", address, address_length) }?;
+        arguments!(
+            handle authenticator as house,
+            text domain[domain_length],
+            text address[address_length],
+            place status,
+            buffer text[size, length],
+        );
         // SAFETY: the caller's credential, by contract.
         let credential = unsafe { read_credential(credential) }?;
-        // SAFETY: the caller's buffer, by contract.
-        let buffer = unsafe { Buffer::new(text, size, length) };
         let explanation =
             house
                 .authenticator()
                 .explain(domain, &PeerAddress::parse(address), credential);
-        // SAFETY: the caller's place, by contract.
-        if let Ok(place) = unsafe { Out::new("status", status) } {
-            place.write(explanation.status.number().into());
-        }
-        buffer.write("text", &explanation.to_string())
+        status.inspect(|place| place.write(explanation.status.number().into()));
+        text.write(&explanation.to_string())
     })
 }
 
 /// # Safety
 /// `credential` is NULL, or points to a structure of the size that it says in its first field, with texts that live as long as the result.
 unsafe fn read_credential<'a>(credential: *const ironhouse_credential_t) -> Result<Credential<'a>> {
-    if credential.is_null() {
-        return Err(null("credential"));
-    }
-    // SAFETY: it is not NULL, and every such structure starts with its size.
-    let size = unsafe { credential.cast::<usize>().read() };
-    if size < size_of::<ironhouse_credential_t>() {
-        return Err(Failure::new(
-            IRONHOUSE_INVALID_ARGUMENT,
-            format!("credential: its size is {size}: set it to sizeof the structure"),
-        ));
-    }
-    // SAFETY: it has as many bytes, by the check above, and nobody changes it meanwhile.
-    let credential = unsafe { &*credential };
+    // SAFETY: our caller answers for the structure, which is only read.
+    let credential = unsafe { Structure::new("credential", credential.cast_mut()) }?.read();
     // SAFETY: our caller answers for the text.
-    let mechanism = unsafe { self::text("mechanism", credential.mechanism, IRONHOUSE_NUL) }?;
+    let mechanism = unsafe { text("mechanism", credential.mechanism, IRONHOUSE_NUL) }?;
     // SAFETY: our caller answers for the text.
     let name = || unsafe { text_bytes("name", credential.name, credential.name_length) };
     match mechanism {

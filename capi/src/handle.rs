@@ -6,7 +6,9 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use crate::arguments::Out;
 use crate::result::ironhouse_result_t::{
@@ -157,6 +159,11 @@ pub(crate) fn destroy<H: Handle>(place: Out<*mut H>) -> Result<()> {
     place.write(std::ptr::null_mut());
     drop(value);
     Ok(())
+}
+
+/// Waits for what others change meanwhile.
+pub(crate) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn null(what: &str) -> Failure {

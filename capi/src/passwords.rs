@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ironhouse::security::PasswordFile;
 
-use crate::arguments::{Out, path, text_bytes};
+use crate::arguments::arguments;
 use crate::boundary::boundary;
 use crate::handle::{Handle, borrow, destroy, give};
 use crate::result::Failure;
@@ -21,20 +21,26 @@ impl Handle for ironhouse_passwords_t {
     const NAME: &'static str = "set of passwords";
 }
 
-/// Makes an empty set of users in memory. Destroy it by ironhouse_passwords_destroy().
+/// Makes an empty set of users in memory.
+///
+/// Destroy it by ironhouse_passwords_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_memory(
     passwords: *mut *mut ironhouse_passwords_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("passwords", passwords) }?;
-        give(place, PasswordFile::in_memory().into())
+        arguments!(out passwords);
+        give(passwords, PasswordFile::in_memory().into())
     })
 }
 
-/// Opens a password file, which must be open to its owner alone; a changed one is read at the next handshake. Destroy it by
-/// ironhouse_passwords_destroy().
+/// Opens a password file, which must be open to its owner alone; a changed one is read at the next handshake.
+///
+/// Destroy it by ironhouse_passwords_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_load(
     passwords: *mut *mut ironhouse_passwords_t,
@@ -42,26 +48,50 @@ pub unsafe extern "C" fn ironhouse_passwords_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("passwords", passwords) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, PasswordFile::load(path)?.into())
+        arguments!(out passwords, path path[path_length]);
+        give(passwords, PasswordFile::load(path)?.into())
     })
 }
 
-/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the users keep them.
+/// As ironhouse_passwords_load(), of a file that others than its owner may read, or that its group may change: for programs that make one so.
+///
+/// Whoever can read such a file knows the passwords. IRONHOUSE_BAD_FILE, where everybody may change it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE, IRONHOUSE_OS. Ownership: the
+/// program destroys the set by ironhouse_passwords_destroy(). Threads: any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_passwords_load_exposed(
+    passwords: *mut *mut ironhouse_passwords_t,
+    path: *const c_char,
+    path_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        arguments!(out passwords, path path[path_length]);
+        give(passwords, PasswordFile::load_exposed(path)?.into())
+    })
+}
+
+/// Destroys the handle; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL. Policies that use the users keep them.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_destroy(
     passwords: *mut *mut ironhouse_passwords_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("passwords", passwords) }?)
+        arguments!(out passwords);
+        destroy(passwords)
     })
 }
 
-/// Adds a user in memory, or changes the password of one; both are 1 to 255 bytes. In force when this returns.
+/// Adds a user in memory, or changes the password of one; both are 1 to 255 bytes.
+///
+/// In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Ownership: both are
+/// copied. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_insert(
     passwords: *mut ironhouse_passwords_t,
@@ -71,16 +101,17 @@ pub unsafe extern "C" fn ironhouse_passwords_insert(
     password_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let passwords = borrow(passwords)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text_bytes("name", name, name_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let password = unsafe { text_bytes("password", password, password_length) }?;
+        arguments!(handle passwords, bytes name[name_length], bytes password[password_length]);
         Ok(passwords.insert(name, password)?)
     })
 }
 
-/// Removes a user from memory; IRONHOUSE_NOT_FOUND, if there is none. In force when this returns.
+/// Removes a user from memory; IRONHOUSE_NOT_FOUND, if there is none.
+///
+/// In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_NOT_FOUND.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_remove(
     passwords: *mut ironhouse_passwords_t,
@@ -88,9 +119,7 @@ pub unsafe extern "C" fn ironhouse_passwords_remove(
     name_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let passwords = borrow(passwords)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text_bytes("name", name, name_length) }?;
+        arguments!(handle passwords, bytes name[name_length]);
         if passwords.remove(name)? {
             Ok(())
         } else {
@@ -103,6 +132,8 @@ pub unsafe extern "C" fn ironhouse_passwords_remove(
 }
 
 /// Calls `each` for everything that is wrong with the file, on this thread and before it returns: what, where, and how to mend it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_passwords_each_problem(
     passwords: *const ironhouse_passwords_t,

@@ -1,14 +1,14 @@
 //! Decisions by C's callbacks: who asks, and what is answered.
 
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ironhouse::security::{GssapiPeer, Peer, Reply, Verdict};
 
-use crate::arguments::{Out, c_text, text};
+use crate::arguments::{arguments, c_text};
 use crate::boundary::boundary;
 use crate::callback::{UserData, no_unwinding};
-use crate::handle::{Handle, borrow, destroy, make, take};
+use crate::handle::{Handle, destroy, lock, make, take};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_INVALID_ARGUMENT};
 use crate::result::{Failure, Result};
 
@@ -75,10 +75,6 @@ impl Answer {
             reply.answer(verdict);
         }
     }
-}
-
-fn lock(answer: &Mutex<Answer>) -> MutexGuard<'_, Answer> {
-    answer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Decides on a peer: returns IRONHOUSE_ADMIT, IRONHOUSE_REFUSE, IRONHOUSE_RETRY or IRONHOUSE_FAIL; anything else refuses.
@@ -203,6 +199,8 @@ where
 }
 
 /// Sets the User-Id of an admitted peer's messages (zmq_msg_gets(message, "User-Id")), in the place of its key or principal.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_set_user_id(
     reply: *mut ironhouse_reply_t,
@@ -210,16 +208,18 @@ pub unsafe extern "C" fn ironhouse_reply_set_user_id(
     user_id_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let answer = borrow(reply)?;
-        // SAFETY: the caller's text, by contract.
-        let user_id = unsafe { text("user_id", user_id, user_id_length) }?;
+        arguments!(handle reply as answer, text user_id[user_id_length]);
         lock(&answer).user_id = Some(user_id.to_owned());
         Ok(())
     })
 }
 
-/// Adds a property to an admitted peer's messages (zmq_msg_gets()). Names are 1 to 255 bytes and none of libzmq's own; all together take at most
-/// 64 KiB. A peer whose properties break that is told to try again.
+/// Adds a property to an admitted peer's messages (zmq_msg_gets()).
+///
+/// Names are 1 to 255 bytes and none of libzmq's own; all together take at most 64 KiB. A peer whose properties break that is told to try again.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Ownership: both are
+/// copied. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_add_property(
     reply: *mut ironhouse_reply_t,
@@ -229,11 +229,7 @@ pub unsafe extern "C" fn ironhouse_reply_add_property(
     value_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let answer = borrow(reply)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let value = unsafe { text("value", value, value_length) }?;
+        arguments!(handle reply as answer, text name[name_length], text value[value_length]);
         let mut answer = lock(&answer);
         if answer.properties.len() == MOST {
             return Err(Failure::new(
@@ -246,30 +242,37 @@ pub unsafe extern "C" fn ironhouse_reply_add_property(
     })
 }
 
-/// Answers by IRONHOUSE_ADMIT, IRONHOUSE_REFUSE, IRONHOUSE_RETRY or IRONHOUSE_FAIL (anything else refuses) and destroys the reply; the pointer is
-/// NULL afterwards. May be called by any thread. An answer after the authenticator's deadline comes too late: the peer was told to try again.
+/// Answers a peer, and destroys the reply; the pointer is NULL afterwards.
+///
+/// `status` is IRONHOUSE_ADMIT, IRONHOUSE_REFUSE, IRONHOUSE_RETRY or IRONHOUSE_FAIL; anything else refuses. An answer after the authenticator's
+/// deadline comes too late: the peer was told to try again.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_answer(
     reply: *mut *mut ironhouse_reply_t,
     status: c_int,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("reply", reply) }?;
-        let answer = take(place.read())?;
-        place.write(std::ptr::null_mut());
+        arguments!(out reply);
+        let answer = take(reply.read())?;
+        reply.write(std::ptr::null_mut());
         lock(&answer).give(status);
         Ok(())
     })
 }
 
-/// Destroys a reply without an answer, which tells the peer to try again; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys a reply without an answer, which tells the peer to try again; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_reply_destroy(
     reply: *mut *mut ironhouse_reply_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("reply", reply) }?)
+        arguments!(out reply);
+        destroy(reply)
     })
 }

@@ -2,14 +2,14 @@
 
 use std::ffi::c_char;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ironhouse::security::{CertificateStore, SigningKey, Trust, VerifyKey};
 
-use crate::arguments::{Buffer, Out, path, text};
+use crate::arguments::{argument, arguments};
 use crate::boundary::boundary;
-use crate::certificate::{ironhouse_certificate_t, lock};
-use crate::handle::{Handle, borrow, destroy, give};
+use crate::certificate::ironhouse_certificate_t;
+use crate::handle::{Handle, borrow, destroy, give, lock};
 use crate::result::Result;
 use crate::result::ironhouse_result_t;
 use crate::store::ironhouse_store_t;
@@ -68,31 +68,29 @@ impl Believed {
 
 fn trust(handle: *const ironhouse_trust_t) -> Result<Trust> {
     let believed = borrow(handle)?;
-    let believed = believed.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(believed.trust())
+    Ok(lock(&believed).trust())
 }
 
-/// # Safety
-/// As [`text`].
-unsafe fn verify_key(key: *const c_char, length: usize) -> Result<VerifyKey> {
-    // SAFETY: as our caller says.
-    let text = unsafe { text("verify key", key, length) }?;
-    Ok(text.parse()?)
-}
-
-/// Makes a new signing key. Destroy it by ironhouse_signing_key_destroy().
+/// Makes a new signing key.
+///
+/// Destroy it by ironhouse_signing_key_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_new(
     key: *mut *mut ironhouse_signing_key_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("key", key) }?;
-        give(place, SigningKey::generate()?)
+        arguments!(out key);
+        give(key, SigningKey::generate()?)
     })
 }
 
-/// Loads a signing key from its file, which must be open to its owner alone. Destroy it by ironhouse_signing_key_destroy().
+/// Loads a signing key from its file, which must be open to its owner alone.
+///
+/// Destroy it by ironhouse_signing_key_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_load(
     key: *mut *mut ironhouse_signing_key_t,
@@ -100,26 +98,30 @@ pub unsafe extern "C" fn ironhouse_signing_key_load(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("key", key) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, SigningKey::load(path)?)
+        arguments!(out key, path path[path_length]);
+        give(key, SigningKey::load(path)?)
     })
 }
 
-/// Destroys a signing key and wipes it; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys a signing key and wipes it; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_destroy(
     key: *mut *mut ironhouse_signing_key_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("key", key) }?)
+        arguments!(out key);
+        destroy(key)
     })
 }
 
 /// Saves a signing key to a file of mode 0600.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_BAD_FILE. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_save(
     key: *const ironhouse_signing_key_t,
@@ -127,43 +129,49 @@ pub unsafe extern "C" fn ironhouse_signing_key_save(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let key = borrow(key)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(handle key, path path[path_length]);
         Ok(key.save(path)?)
     })
 }
 
-/// Writes the key by which others verify what this one signs. The buffer takes IRONHOUSE_VERIFY_KEY_SIZE bytes.
+/// Writes the key by which others verify what this one signs.
+///
+/// The buffer takes IRONHOUSE_VERIFY_KEY_SIZE bytes.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_signing_key_verify_key(
     key: *const ironhouse_signing_key_t,
     verify_key: *mut c_char,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let key = borrow(key)?;
-        // SAFETY: the caller's buffer, by contract.
-        let buffer =
-            unsafe { Buffer::new(verify_key, IRONHOUSE_VERIFY_KEY_SIZE, std::ptr::null_mut()) };
-        buffer.write("verify_key", &key.verify_key().to_string())
+        arguments!(handle key, buffer verify_key[IRONHOUSE_VERIFY_KEY_SIZE]);
+        verify_key.write(&key.verify_key().to_string())
     })
 }
 
-/// Has an administrator sign a certificate with all its metadata. Whatever is changed afterwards breaks the signature.
+/// Has an administrator sign a certificate with all its metadata.
+///
+/// Whatever is changed afterwards breaks the signature.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Ownership: nothing is kept of the signing key. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_sign(
     certificate: *mut ironhouse_certificate_t,
     key: *const ironhouse_signing_key_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        let key = borrow(key)?;
+        arguments!(handle certificate, handle key);
         lock(&certificate).change(|public| public.sign(&key), |secret| secret.sign(&key))
     })
 }
 
-/// Whether the administrator with this verify key has signed the certificate as it is; IRONHOUSE_BAD_SIGNATURE if not. Looks at no revocation list:
-/// stores do.
+/// Whether the administrator with this verify key has signed the certificate as it is; IRONHOUSE_BAD_SIGNATURE if not.
+///
+/// Looks at no revocation list: stores do.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_SIGNATURE.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_certificate_verify(
     certificate: *const ironhouse_certificate_t,
@@ -171,39 +179,48 @@ pub unsafe extern "C" fn ironhouse_certificate_verify(
     verify_key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let certificate = borrow(certificate)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { self::verify_key(verify_key, verify_key_length) }?;
-        lock(&certificate).public().verify(&[key])?;
+        arguments!(handle certificate, verify_key verify_key[verify_key_length]);
+        lock(&certificate).public().verify(&[verify_key])?;
         Ok(())
     })
 }
 
-/// Makes a trust in nobody. Destroy it by ironhouse_trust_destroy().
+/// Makes a trust in nobody.
+///
+/// Destroy it by ironhouse_trust_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_new(
     trust: *mut *mut ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("trust", trust) }?;
-        give(place, Mutex::default())
+        arguments!(out trust);
+        give(trust, Mutex::default())
     })
 }
 
-/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL.
+/// Destroys the handle; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_destroy(
     trust: *mut *mut ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("trust", trust) }?)
+        arguments!(out trust);
+        destroy(trust)
     })
 }
 
-/// Believes an administrator. `revocations` (or NULL) is the path of his revocation list, which is followed; while it is not in force, nobody is
-/// admitted.
+/// Believes an administrator.
+///
+/// `revocations` (or NULL) is the path of his revocation list, which is followed; while it is not in force, nobody is admitted.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_SIGNATURE.
+/// Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_believe(
     trust: *mut ironhouse_trust_t,
@@ -213,22 +230,20 @@ pub unsafe extern "C" fn ironhouse_trust_believe(
     revocations_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let trust = borrow(trust)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { self::verify_key(verify_key, verify_key_length) }?;
+        arguments!(handle trust, verify_key verify_key[verify_key_length]);
         let list = if revocations.is_null() {
             None
         } else {
-            // SAFETY: the caller's text, by contract.
-            Some(unsafe { path(revocations, revocations_length) }?.to_owned())
+            Some(argument!(@ path revocations revocations_length).to_owned())
         };
-        let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
-        trust.add(key, list);
+        lock(&trust).add(verify_key, list);
         Ok(())
     })
 }
 
 /// Keeps the serials of the newest revocation lists in a file, which the store writes, so that older ones are refused after a restart too.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_trust_remember(
     trust: *mut ironhouse_trust_t,
@@ -236,16 +251,16 @@ pub unsafe extern "C" fn ironhouse_trust_remember(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let trust = borrow(trust)?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
-        trust.memory = Some(path.to_owned());
+        arguments!(handle trust, path path[path_length]);
+        lock(&trust).memory = Some(path.to_owned());
         Ok(())
     })
 }
 
 /// As ironhouse_store_directory(), of the certificates alone that administrators have signed whom `trust` names.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_OS. Ownership: the trust is copied, and the program destroys the store by ironhouse_store_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_signed_directory(
     store: *mut *mut ironhouse_store_t,
@@ -254,19 +269,19 @@ pub unsafe extern "C" fn ironhouse_store_signed_directory(
     trust: *const ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out store, path path[path_length]);
         let trust = self::trust(trust)?;
         give(
-            place,
+            store,
             CertificateStore::signed_directory(path, trust)?.into(),
         )
     })
 }
 
 /// As ironhouse_store_keyfile(), of the lines alone that administrators have signed whom `trust` names.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO,
+/// IRONHOUSE_OS. Ownership: the trust is copied, and the program destroys the store by ironhouse_store_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_signed_keyfile(
     store: *mut *mut ironhouse_store_t,
@@ -275,23 +290,24 @@ pub unsafe extern "C" fn ironhouse_store_signed_keyfile(
     trust: *const ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
+        arguments!(out store, path path[path_length]);
         let trust = self::trust(trust)?;
-        give(place, CertificateStore::signed_keyfile(path, trust)?.into())
+        give(store, CertificateStore::signed_keyfile(path, trust)?.into())
     })
 }
 
-/// Has a signed store believe other administrators from now on: in force once ironhouse_store_sync() returns. Who is admitted no more is refused.
+/// Has a signed store believe other administrators from now on: in force once ironhouse_store_sync() returns.
+///
+/// Who is admitted no more is refused.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Ownership: the trust is copied. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_set_trust(
     store: *mut ironhouse_store_t,
     trust: *const ironhouse_trust_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
+        arguments!(handle store);
         Ok(store.set_trust(self::trust(trust)?)?)
     })
 }

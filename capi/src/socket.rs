@@ -7,19 +7,17 @@ use std::sync::Arc;
 
 use ironhouse::security::{
     CurveClient, CurveServer, GssapiClient, GssapiServer, NullServer, Password, PlainClient,
-    PlainServer, listen_to_handshakes,
+    PlainServer, enforce_borrowed,
 };
-use ironhouse::socket::{HandshakeEvent, HandshakeOutcome, Mechanism, secure_borrowed};
+use ironhouse::socket::{Mechanism, secure_borrowed};
 use zmq_sys_wrap::Api;
 
-use crate::api::{ironhouse_api_t, of_host};
-use crate::arguments::{c_text, text, text_bytes};
-use crate::authenticator::{host_context, ironhouse_authenticator_t};
+use crate::api::ironhouse_api_t;
+use crate::arguments::arguments;
+use crate::authenticator::ironhouse_authenticator_t;
 use crate::boundary::boundary;
-use crate::callback::{UserData, ironhouse_free_fn, no_unwinding};
-use crate::certificate::{ironhouse_certificate_t, lock};
-use crate::handle::{borrow, null};
-use crate::keys::public_key;
+use crate::certificate::ironhouse_certificate_t;
+use crate::handle::{lock, null};
 use crate::result::Result;
 use crate::result::ironhouse_result_t;
 
@@ -40,13 +38,15 @@ unsafe fn secure(
 /// Guards a socket by a domain's policy, without encryption: its clients are judged by their address (NULL).
 ///
 /// The socket is the program's, in the context that the authenticator was started on; in another one it refuses everybody. Call this before it is
-/// bound or connected: later, libzmq would leave it open to everybody, so that IRONHOUSE_SOCKET_IN_USE is answered. IRONHOUSE_FOREIGN_SOCKET, if another
-/// copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this fails,
-/// close the socket: it may be secured in part. To be called by the thread that uses the socket.
+/// bound or connected: later, libzmq would leave it open to everybody, so that IRONHOUSE_SOCKET_IN_USE is answered. IRONHOUSE_FOREIGN_SOCKET, if
+/// another copy of libzmq made it than that of the table. Afterwards leave its options of security alone, and ZMQ_HANDSHAKE_IVL above 0. If this
+/// fails, close the socket: it may be secured in part. To be called by the thread that uses the socket.
 ///
-/// Connections that stand are not watched, unless ironhouse_socket_watch() is called too. The socket is used and closed by the program; nothing
-/// has to be released. Close it before its authenticator is destroyed, or else it admits
-/// nobody from then on.
+/// Connections that stand are not watched, unless ironhouse_socket_watch() is called too. The socket is used and closed by the program; nothing has
+/// to be released. Close it before its authenticator is destroyed, or else it admits nobody from then on.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ. Ownership: the socket stays the program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_null_server(
     socket: *mut c_void,
@@ -55,9 +55,7 @@ pub unsafe extern "C" fn ironhouse_socket_null_server(
     domain_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(handle authenticator as house, text domain[domain_length] as name);
         let mechanism = NullServer::new(&house.domain(name)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, house.api(), mechanism) }.map(drop)
@@ -65,6 +63,9 @@ pub unsafe extern "C" fn ironhouse_socket_null_server(
 }
 
 /// As ironhouse_socket_null_server(), for clients that are judged by their name and password (PLAIN), which travel in clear text.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ. Ownership: the socket stays the program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_plain_server(
     socket: *mut c_void,
@@ -73,16 +74,20 @@ pub unsafe extern "C" fn ironhouse_socket_plain_server(
     domain_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(handle authenticator as house, text domain[domain_length] as name);
         let mechanism = PlainServer::new(&house.domain(name)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, house.api(), mechanism) }.map(drop)
     })
 }
 
-/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their public key (CURVE). `certificate` has the server's key pair.
+/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their public key (CURVE).
+///
+/// `certificate` has the server's key pair.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ, IRONHOUSE_NO_SECRET_KEY, IRONHOUSE_UNSUPPORTED. Ownership: the socket stays the
+/// program's, and the keys are copied. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_curve_server(
     socket: *mut c_void,
@@ -92,21 +97,28 @@ pub unsafe extern "C" fn ironhouse_socket_curve_server(
     certificate: *const ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
-        let keys = lock(&*borrow(certificate)?).secret()?;
+        arguments!(
+            handle authenticator as house,
+            text domain[domain_length] as name,
+            handle certificate,
+        );
+        let keys = lock(&certificate).secret()?;
         let mechanism = CurveServer::new(&keys, &house.domain(name)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, house.api(), mechanism) }.map(drop)
     })
 }
 
-/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their Kerberos principal (GSSAPI). `principal` (or NULL) is the one
-/// service of the keytab that it takes tickets for, as "zmq@server.example".
+/// As ironhouse_socket_null_server(), encrypted, for clients that are judged by their Kerberos principal (GSSAPI).
+///
+/// `principal` (or NULL) is the one service of the keytab that it takes tickets for, as "zmq@server.example".
 ///
 /// libzmq up to 4.3.5 lets in whomever a policy refuses, so that there the domain's policy must be one that refuses nobody
 /// (IRONHOUSE_GSSAPI_REFUSAL); and it cannot be changed to another any more. Close the socket before its authenticator is destroyed.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ, IRONHOUSE_GSSAPI_REFUSAL, IRONHOUSE_UNSUPPORTED. Ownership: the socket stays the
+/// program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
     socket: *mut c_void,
@@ -117,13 +129,13 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
     principal_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(
+            handle authenticator as house,
+            text domain[domain_length] as name,
+            optional principal[principal_length],
+        );
         let mut mechanism = GssapiServer::new(&house.domain(name)?);
-        if !principal.is_null() {
-            // SAFETY: the caller's text, by contract.
-            let principal = unsafe { text("principal", principal, principal_length) }?;
+        if let Some(principal) = principal {
             mechanism = mechanism.principal(principal);
         }
         // SAFETY: the caller's socket, by contract.
@@ -133,13 +145,46 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_server(
     })
 }
 
-/// Has the authenticator watch the connections of a server's socket, which one of the calls above has secured for the same domain: they are
-/// listed by ironhouse_authenticator_each_peer(), and those of peers who are no longer admitted (revoked, certificate removed, password changed,
-/// refused by a new policy) are closed. What such a peer sent before that is received all the same.
+/// Has libzmq ask the authenticator about the peers of a server that the program has secured by itself, option by option.
+///
+/// As long as the context has no authenticator, they are refused.
+///
+/// For programs whose sockets get their options from other code: libzmq lets everybody in where it asks nobody, as without a domain and without an
+/// authenticator. The socket is judged by the policy of its domain (ZMQ_ZAP_DOMAIN), or gets `domain`; where that has none, by
+/// ironhouse_authenticator_set_fallback(). It may have any mechanism but GSSAPI, whose peers libzmq up to 4.3.5 lets in all the same.
+///
+/// To be called after the options of security are set and before the socket is bound or connected (IRONHOUSE_SOCKET_IN_USE), by the thread that uses
+/// it; again, it does nothing. IRONHOUSE_FOREIGN_SOCKET, if another copy of libzmq made it than that of the table.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ. Ownership: the socket stays the program's. Threads: the one that uses the socket.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ironhouse_socket_enforce(
+    socket: *mut c_void,
+    api: *const ironhouse_api_t,
+    domain: *const c_char,
+    domain_length: usize,
+) -> ironhouse_result_t {
+    boundary(|| {
+        arguments!(api api, text domain[domain_length], pointer socket);
+        // SAFETY: the caller's socket, by contract.
+        Ok(unsafe { enforce_borrowed(socket, api, domain) }?)
+    })
+}
+
+/// Has the authenticator watch the connections of a server's socket, which one of the calls above has secured for the same domain.
+///
+/// They are listed by ironhouse_authenticator_each_peer(), and those of peers who are no longer admitted (revoked, certificate removed, password
+/// changed, refused by a new policy) are closed. What such a peer sent before that is received all the same.
 ///
 /// This takes the one monitor that libzmq has for the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it
-/// starts one later, the watch ends. To be called before the socket is bound or connected, by the thread that uses it. Nothing has to be
-/// released: a thread of the library reads until the socket is closed or its context terminated.
+/// starts one later, the watch ends. ironhouse_feed_watch() does the same and leaves the monitor to the program. To be called before the socket is
+/// bound or connected, by the thread that uses it. Nothing has to be released: a thread of the library reads until the socket is closed or its
+/// context terminated.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_NOT_FOUND, IRONHOUSE_ZMQ, IRONHOUSE_TERMINATED, IRONHOUSE_OS. Ownership: the socket stays the program's.
+/// Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_watch(
     socket: *mut c_void,
@@ -148,19 +193,26 @@ pub unsafe extern "C" fn ironhouse_socket_watch(
     domain_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let house = borrow(authenticator)?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("domain", domain, domain_length) }?;
+        arguments!(
+            handle authenticator as house,
+            text domain[domain_length] as name,
+            pointer socket,
+        );
         let domain = house.domain(name)?;
-        let socket = NonNull::new(socket).ok_or_else(|| null("socket"))?;
         // SAFETY: the caller's socket, by contract.
         Ok(unsafe { domain.watch_borrowed(socket) }?)
     })
 }
 
-/// Has a client's socket present a name and a password (PLAIN), in clear text. Both are 1 to 255 bytes.
+/// Has a client's socket present a name and a password (PLAIN), in clear text.
+///
+/// Both are 1 to 255 bytes.
 ///
 /// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ. Ownership: the socket stays the program's, and the password is copied. Threads: the one that uses the
+/// socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_plain_client(
     socket: *mut c_void,
@@ -171,22 +223,22 @@ pub unsafe extern "C" fn ironhouse_socket_plain_client(
     password_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's text, by contract.
-        let name = unsafe { text("name", name, name_length) }?;
-        // SAFETY: the caller's text, by contract.
-        let password = unsafe { text_bytes("password", password, password_length) }?;
+        arguments!(api api, text name[name_length], bytes password[password_length]);
         let mechanism = PlainClient::new(name, Password::new(password)?);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, api, mechanism) }.map(drop)
     })
 }
 
-/// Has a client's socket encrypt (CURVE): `certificate` has its key pair, and it talks to none but the server with the public key `server_key`
-/// (Z85).
+/// Has a client's socket encrypt (CURVE), and talk to none but the server with the public key `server_key` (Z85).
+///
+/// `certificate` has the client's key pair.
 ///
 /// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API,
+/// IRONHOUSE_FOREIGN_SOCKET, IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ, IRONHOUSE_NO_SECRET_KEY, IRONHOUSE_UNSUPPORTED, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY. Ownership: the socket stays the program's, and the keys are copied. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_curve_client(
     socket: *mut c_void,
@@ -196,21 +248,22 @@ pub unsafe extern "C" fn ironhouse_socket_curve_client(
     server_key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        let keys = lock(&*borrow(certificate)?).secret()?;
-        // SAFETY: the caller's text, by contract.
-        let server = unsafe { public_key(server_key, server_key_length) }?;
-        let mechanism = CurveClient::new(&keys, server);
+        arguments!(api api, handle certificate, key server_key[server_key_length]);
+        let keys = lock(&certificate).secret()?;
+        let mechanism = CurveClient::new(&keys, server_key);
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, api, mechanism) }.map(drop)
     })
 }
 
-/// Has a client's socket present a Kerberos ticket for `service`, as "zmq@server.example", and encrypt (GSSAPI). `principal` (or NULL) says whose,
-/// where the credential cache holds several.
+/// Has a client's socket present a Kerberos ticket for `service`, as "zmq@server.example", and encrypt (GSSAPI).
+///
+/// `principal` (or NULL) says whose, where the credential cache holds several.
 ///
 /// To be called before the socket is bound or connected, by the thread that uses it; the rest as for ironhouse_socket_null_server().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_API, IRONHOUSE_FOREIGN_SOCKET,
+/// IRONHOUSE_SOCKET_IN_USE, IRONHOUSE_ZMQ, IRONHOUSE_UNSUPPORTED. Ownership: the socket stays the program's. Threads: the one that uses the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_socket_gssapi_client(
     socket: *mut c_void,
@@ -221,82 +274,16 @@ pub unsafe extern "C" fn ironhouse_socket_gssapi_client(
     principal_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's text, by contract.
-        let service = unsafe { text("service", service, service_length) }?;
+        arguments!(
+            api api,
+            text service[service_length],
+            optional principal[principal_length],
+        );
         let mut mechanism = GssapiClient::new(service);
-        if !principal.is_null() {
-            // SAFETY: the caller's text, by contract.
-            let principal = unsafe { text("principal", principal, principal_length) }?;
+        if let Some(principal) = principal {
             mechanism = mechanism.principal(principal);
         }
         // SAFETY: the caller's socket, by contract.
         unsafe { secure(socket, api, mechanism) }.map(drop)
-    })
-}
-
-/// What became of a connection that a socket made. Texts are valid until the callback returns.
-#[repr(C)]
-pub struct ironhouse_handshake_t {
-    /// Size of this structure in bytes, as the library knows it: later versions add fields at its end.
-    pub size: usize,
-    /// The endpoint connected to, as libzmq names it.
-    pub endpoint: *const c_char,
-    /// Whether messages can flow, by the socket's mechanism.
-    pub secured: bool,
-    /// Why not, in words, and how to mend it; NULL where they can.
-    pub problem: *const c_char,
-}
-
-/// Is told of a handshake. It must not unwind.
-pub type ironhouse_handshake_fn = Option<
-    unsafe extern "C-unwind" fn(user_data: *mut c_void, handshake: *const ironhouse_handshake_t),
->;
-
-/// Has `listen` told of each connection that a client's socket makes whether it is secured, and if not, why not: a trouble once, until it changes or
-/// passes, while libzmq tries again.
-///
-/// To be called after the socket was secured, if it is, and before it is connected, by the thread that uses it; the socket is in `context`. To find
-/// out what libzmq does not tell, short connections of its own are made to an endpoint in trouble. This takes the one monitor that libzmq has for
-/// the socket (zmq_socket_monitor()): where the program has its own, it gets no more reports; where it starts one later, these end.
-///
-/// `listen` is called on a thread of its own until the socket is closed or its context terminated, a handshake at a time; where it is slow, it
-/// misses what goes beyond 4096 of libzmq's reports. `free_user_data` (or NULL) frees `user_data`, once, on any thread: after the last call of
-/// `listen`, which may be moments after the end of the context, or at once if this call fails.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ironhouse_socket_on_handshake(
-    socket: *mut c_void,
-    api: *const ironhouse_api_t,
-    context: *mut c_void,
-    listen: ironhouse_handshake_fn,
-    user_data: *mut c_void,
-    free_user_data: ironhouse_free_fn,
-) -> ironhouse_result_t {
-    let user_data = UserData::new(user_data, free_user_data);
-    boundary(|| {
-        let listen = listen.ok_or_else(|| null("listen"))?;
-        // SAFETY: the caller's table, by contract.
-        let api = unsafe { of_host(api) }?;
-        // SAFETY: the caller's context, by contract.
-        let context = unsafe { host_context(context, api) }?;
-        let socket = NonNull::new(socket).ok_or_else(|| null("socket"))?;
-        let listen = move |event: HandshakeEvent| {
-            let problem = match &event.outcome {
-                HandshakeOutcome::Secured => None,
-                HandshakeOutcome::Failed(problem) => Some(c_text(&problem.to_string())),
-            };
-            let endpoint = c_text(&event.endpoint);
-            let handshake = ironhouse_handshake_t {
-                size: size_of::<ironhouse_handshake_t>(),
-                endpoint: endpoint.as_ptr(),
-                secured: problem.is_none(),
-                problem: problem.as_ref().map_or(std::ptr::null(), |it| it.as_ptr()),
-            };
-            // SAFETY: the caller's function and data, by contract; the texts live until it returns.
-            no_unwinding(|| unsafe { listen(user_data.get(), &handshake) });
-        };
-        // SAFETY: the caller's socket in the caller's context, by contract.
-        Ok(unsafe { listen_to_handshakes(socket, &context, listen) }?)
     })
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use ironhouse::security::CertificateStore;
 
-use crate::arguments::{Out, c_text, path};
+use crate::arguments::{arguments, c_text};
 use crate::boundary::boundary;
 use crate::callback::no_unwinding;
-use crate::certificate::{Kind, ironhouse_certificate_t, lock};
-use crate::handle::{Handle, borrow, destroy, give, null};
-use crate::keys::public_key;
+use crate::certificate::{Kind, ironhouse_certificate_t};
+use crate::handle::{Handle, borrow, destroy, give, lock, null};
 use crate::result::ironhouse_result_t::{self, IRONHOUSE_NOT_FOUND};
 use crate::result::{Failure, Result};
 
@@ -43,20 +42,27 @@ pub(crate) fn each_text(
     Ok(())
 }
 
-/// Makes an empty store in memory. Destroy it by ironhouse_store_destroy().
+/// Makes an empty store in memory.
+///
+/// Destroy it by ironhouse_store_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_memory(
     store: *mut *mut ironhouse_store_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        give(place, CertificateStore::in_memory().into())
+        arguments!(out store);
+        give(store, CertificateStore::in_memory().into())
     })
 }
 
-/// Opens the certificate files in a directory, which may come into being later. Loaded when this returns, and followed by a thread of the
-/// library; what cannot be used admits nobody, and ironhouse_store_each_problem() says why. Destroy it by ironhouse_store_destroy().
+/// Opens the certificate files in a directory, which may come into being later.
+///
+/// Loaded when this returns, and followed by a thread of the library; what cannot be used admits nobody, and ironhouse_store_each_problem() says why.
+/// Destroy it by ironhouse_store_destroy().
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_OS. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_directory(
     store: *mut *mut ironhouse_store_t,
@@ -64,15 +70,15 @@ pub unsafe extern "C" fn ironhouse_store_directory(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, CertificateStore::directory(path)?.into())
+        arguments!(out store, path path[path_length]);
+        give(store, CertificateStore::directory(path)?.into())
     })
 }
 
 /// As ironhouse_store_directory(), of a key file: many certificates in one file, a line each.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_IO, IRONHOUSE_OS. Ownership: the program destroys the
+/// store by ironhouse_store_destroy(). Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_keyfile(
     store: *mut *mut ironhouse_store_t,
@@ -80,41 +86,50 @@ pub unsafe extern "C" fn ironhouse_store_keyfile(
     path_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("store", store) }?;
-        // SAFETY: the caller's text, by contract.
-        let path = unsafe { self::path(path, path_length) }?;
-        give(place, CertificateStore::keyfile(path)?.into())
+        arguments!(out store, path path[path_length]);
+        give(store, CertificateStore::keyfile(path)?.into())
     })
 }
 
-/// Destroys the handle; the pointer is NULL afterwards. Does nothing if it is NULL. Policies that use the store keep it.
+/// Destroys the handle; the pointer is NULL afterwards.
+///
+/// Does nothing if it is NULL. Policies that use the store keep it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_destroy(
     store: *mut *mut ironhouse_store_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        // SAFETY: the caller's place, by contract.
-        destroy(unsafe { Out::new("store", store) }?)
+        arguments!(out store);
+        destroy(store)
     })
 }
 
-/// Adds a certificate's public part in memory, in the place of an earlier one of the same key; also to a store of files, which it does not change.
-/// In force when this returns.
+/// Adds a certificate's public part in memory, in the place of an earlier one of the same key.
+///
+/// Also to a store of files, which it does not change. In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_SIGNATURE. Ownership: the certificate is copied. Threads:
+/// any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_insert(
     store: *mut ironhouse_store_t,
     certificate: *const ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        let certificate = borrow(certificate)?;
+        arguments!(handle store, handle certificate);
         let public = lock(&certificate).public().clone();
         Ok(store.insert(public)?)
     })
 }
 
-/// Removes the certificate of a public key that was added in memory; IRONHOUSE_NOT_FOUND, if there is none. In force when this returns.
+/// Removes the certificate of a public key that was added in memory; IRONHOUSE_NOT_FOUND, if there is none.
+///
+/// In force when this returns.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_remove(
     store: *mut ironhouse_store_t,
@@ -122,9 +137,7 @@ pub unsafe extern "C" fn ironhouse_store_remove(
     key_length: usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
+        arguments!(handle store, key key[key_length]);
         if store.remove(&key) {
             Ok(())
         } else {
@@ -133,7 +146,12 @@ pub unsafe extern "C" fn ironhouse_store_remove(
     })
 }
 
-/// Looks a public key up; its certificate is a copy, to be destroyed by ironhouse_certificate_destroy(). IRONHOUSE_NOT_FOUND, if there is none.
+/// Looks a public key up; its certificate is a copy, to be destroyed by ironhouse_certificate_destroy().
+///
+/// IRONHOUSE_NOT_FOUND, if there is none.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_BAD_TEXT, IRONHOUSE_INVALID_ARGUMENT, IRONHOUSE_BAD_Z85,
+/// IRONHOUSE_BAD_KEY, IRONHOUSE_NOT_FOUND. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_lookup(
     store: *const ironhouse_store_t,
@@ -142,13 +160,9 @@ pub unsafe extern "C" fn ironhouse_store_lookup(
     certificate: *mut *mut ironhouse_certificate_t,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        // SAFETY: the caller's text, by contract.
-        let key = unsafe { public_key(key, key_length) }?;
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("certificate", certificate) }?;
+        arguments!(handle store, key key[key_length], out certificate);
         match store.lookup(&key) {
-            Some(found) => give(place, Kind::Public(found).into()),
+            Some(found) => give(certificate, Kind::Public(found).into()),
             None => Err(not_found(&key.fingerprint().to_string())),
         }
     })
@@ -162,22 +176,25 @@ fn not_found(fingerprint: &str) -> Failure {
 }
 
 /// Counts the certificates.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_size(
     store: *const ironhouse_store_t,
     size: *mut usize,
 ) -> ironhouse_result_t {
     boundary(|| {
-        let store = borrow(store)?;
-        // SAFETY: the caller's place, by contract.
-        let place = unsafe { Out::new("size", size) }?;
-        place.write(store.len());
+        arguments!(handle store, out size);
+        size.write(store.len());
         Ok(())
     })
 }
 
-/// Calls `each` for the public key (Z85) of every certificate that it holds at this moment, in their order as texts, on this thread and before it
-/// returns. `each` may use the store.
+/// Calls `each` for the public key (Z85) of every certificate that it holds at this moment, in their order as texts.
+///
+/// On this thread, and before it returns; `each` may use the store.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_each_key(
     store: *const ironhouse_store_t,
@@ -195,6 +212,8 @@ pub unsafe extern "C" fn ironhouse_store_each_key(
 /// Returns once every change made on disk before the call is in force; IRONHOUSE_AGAIN, if that takes longer than `milliseconds`.
 ///
 /// Not needed for a peer to be admitted: a key that is not known is looked for in what has changed before its peer is refused.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_AGAIN. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_sync(
     store: *const ironhouse_store_t,
@@ -204,6 +223,8 @@ pub unsafe extern "C" fn ironhouse_store_sync(
 }
 
 /// Calls `each` for everything that is wrong with the files, on this thread and before it returns: what, where, and how to mend it.
+///
+/// Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED. Threads: any.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ironhouse_store_each_problem(
     store: *const ironhouse_store_t,

@@ -163,10 +163,18 @@ programs! {
     foreign_to_a_fixed_program: "c/foreign.c" with ["-no-pie", "-fno-pie", "ironhouse_c", "zmq", "dl"];
     /// A program in C++, on cppzmq.
     cpp: "cpp/host.cpp" with ["ironhouse_c", "zmq", "pthread"];
+    /// What else the C interface has, in C++, without cppzmq.
+    values: "cpp/values.cpp" with ["ironhouse_c", "zmq", "pthread"];
     /// A program on CZMQ's context and sockets.
     czmq: "c/czmq.c" with ["ironhouse_c", "czmq", "zmq", "pthread"];
     /// Connections to a host's socket, listed and closed.
     watch: "c/watch.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// Both by the reports of the host's own monitor.
+    feed: "c/feed.c" with ["ironhouse_c", "zmq", "pthread"];
+    /// A server whose options other code has set.
+    enforce: "c/enforce.c" with ["ironhouse_c", "zmq"];
+    /// Limits, and who is locked out.
+    limits: "c/limits.c" with ["ironhouse_c", "zmq", "pthread"];
     /// What becomes of a client's connections.
     handshake: "c/handshake.c" with ["ironhouse_c", "zmq", "pthread"];
     /// The five patterns.

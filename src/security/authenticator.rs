@@ -23,7 +23,7 @@ use super::policy::Policy;
 use super::revoke::RevocationScope;
 use super::zap::{Credential, ZapRequest};
 use crate::error::{Error, Result};
-use crate::socket::{Context, watch_borrowed};
+use crate::socket::{Context, MonitorFeed, check_borrowed, watch_borrowed};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) const THREADS: usize = 32;
@@ -386,6 +386,22 @@ impl Domain {
         let (watch, _) = self.watch();
         // SAFETY: our caller keeps the contract, which is the same.
         unsafe { watch_borrowed(socket, self.context(), Arc::new(watch)) }
+    }
+
+    /// The same by what the host's own monitor of the socket tells, which it hands to the feed as it comes, and until that is dropped.
+    ///
+    /// # Safety
+    /// As [`watch_borrowed`](Self::watch_borrowed).
+    ///
+    /// # Errors
+    /// As [`secure_borrowed`](crate::socket::secure_borrowed).
+    #[doc(hidden)]
+    #[allow(unsafe_code)]
+    pub unsafe fn watch_fed(&self, socket: NonNull<c_void>) -> Result<MonitorFeed> {
+        // SAFETY: our caller keeps the contract, which is the same.
+        unsafe { check_borrowed(socket, self.context().api()) }?;
+        let (watch, _) = self.watch();
+        Ok(MonitorFeed::to_watch(Arc::new(watch)))
     }
 
     /// The context whose sockets the authenticator guards.

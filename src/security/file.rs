@@ -39,6 +39,8 @@ pub(crate) enum Access {
     PublicGuarded,
     /// Its owner alone: any permission of group or others is refused.
     OwnerOnly,
+    /// Whoever, except that not everybody may change it: files of programs that never closed them.
+    Exposed,
     /// Its owner alone, but its group may read: what shows as that is the access control list by which systemd hands a credential to the
     /// user of a unit.
     Credential,
@@ -164,6 +166,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<(File, Metadata)> {
     };
     match access {
         Access::OwnerOnly if mode & 0o077 != 0 => return exposed(),
+        Access::Exposed if mode & 0o002 != 0 => return exposed(),
         Access::Credential if mode & 0o037 != 0 => return exposed(),
         Access::PublicGuarded => guarded::check(path, &metadata).map_err(io)?.map_err(file)?,
         _ => {}

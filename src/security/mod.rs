@@ -109,7 +109,7 @@ pub use address::{AddressRule, AddressSet, Cidr, PeerAddress};
 pub use audit::{AuditEvent, AuditEvents, Decision, Reason};
 pub use authenticator::{Authenticator, AuthenticatorBuilder, Domain};
 #[doc(hidden)]
-pub use borrowed::listen_to_handshakes;
+pub use borrowed::{enforce as enforce_borrowed, listen_to_fed_handshakes, listen_to_handshakes};
 pub use candidates::ConnectedPeer;
 pub use certificate::{Certificate, SecretCertificate};
 pub use config::{Config, ConfigProblem, ConfiguredAuthenticator};

@@ -67,6 +67,8 @@ pub struct PasswordFile {
 struct Shared {
     /// Absolute.
     path: Option<PathBuf>,
+    /// Who else may know what is in the file.
+    access: Access,
     users: RwLock<Users>,
     /// Held from the reading of the file to its coming into force.
     reading: Mutex<()>,
@@ -110,7 +112,7 @@ pub(crate) struct Proof {
 impl PasswordFile {
     /// No users yet; [`PasswordFile::insert`] adds them.
     pub fn in_memory() -> Self {
-        Self::new(None)
+        Self::new(None, Access::OwnerOnly)
     }
 
     /// Reads a password file, and follows it from now on. Lines that cannot be used are left out, and reported by
@@ -120,12 +122,21 @@ impl PasswordFile {
     /// [`Error::Io`]: not there, or not readable. [`Error::File`]: open to group or others, not a file, or larger
     /// than 16 MiB. [`Error::Os`]: no thread can be started.
     pub fn load(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::follow(path.into(), false)
+        Self::follow(path.into(), Access::OwnerOnly, false)
     }
 
-    fn follow(path: PathBuf, poll: bool) -> Result<Self> {
+    /// The same, whoever may read the file, and whichever group may change it. For the C interface to programs that never closed theirs.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but for the permissions: [`Error::File`] only where everybody may change the file.
+    #[doc(hidden)]
+    pub fn load_exposed(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::follow(path.into(), Access::Exposed, false)
+    }
+
+    fn follow(path: PathBuf, access: Access, poll: bool) -> Result<Self> {
         let absolute = file::absolute(&path)?;
-        let file = Self::new(Some(absolute.clone()));
+        let file = Self::new(Some(absolute.clone()), access);
         file.catch_up()?;
         let weak = Arc::downgrade(&file.shared);
         let look = move || {
@@ -139,10 +150,11 @@ impl PasswordFile {
         Ok(file)
     }
 
-    fn new(path: Option<PathBuf>) -> Self {
+    fn new(path: Option<PathBuf>, access: Access) -> Self {
         Self {
             shared: Arc::new(Shared {
                 path,
+                access,
                 users: RwLock::new(Users::none()),
                 reading: Mutex::default(),
                 readings: AtomicU64::new(0),
@@ -332,7 +344,7 @@ impl PasswordFile {
         let mark = fs::metadata(path).map_or(Mark::UNSETTLED, |meta| {
             Mark::of(&Stamp::from(&meta), &self.shared.seed)
         });
-        let (users, result) = match file::read(path, FILE_LIMIT, Access::OwnerOnly) {
+        let (users, result) = match file::read(path, FILE_LIMIT, self.shared.access) {
             Ok(bytes) => {
                 let mut users = Users::parse(&bytes, mark);
                 users.content = Some(self.shared.seed.hash_one(&*bytes));

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use zmq_sys_wrap::{Api, zmq};
 
 use super::builder::{KeepAlive, Secured};
-use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT};
+use super::options::{HANDSHAKE_IVL, LAST_ENDPOINT, ZAP_DOMAIN, ZAP_ENFORCE_DOMAIN};
 use super::probe::{Asker, Expected, Proof};
-use super::{Context, HandshakeWatch, Mechanism, Monitor, SocketType, Watch, monitor};
+use super::{
+    Context, HandshakeWatch, Mechanism, Monitor, MonitorFeed, Role, SocketType, Watch, monitor,
+};
 use crate::error::{Error, Result};
 use crate::ffi::origin;
 use crate::ffi::socket::RawSocket;
@@ -56,6 +58,41 @@ pub unsafe fn secure_borrowed(
     Ok(keep_alive)
 }
 
+/// Has libzmq ask an authenticator about the peers of a host's socket that the host secures by itself, and refuse them where nobody answers,
+/// from the next bind or connect on. It gets this domain, if it has none.
+///
+/// # Safety
+/// As [`secure_borrowed`].
+///
+/// # Errors
+/// As [`secure_borrowed`]; what this has done already, or was done only within the process, does not stand against it.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn enforce_borrowed(
+    socket: NonNull<c_void>,
+    api: &'static Api,
+    domain: &str,
+) -> Result<()> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, api) }?;
+    let (named, enforced) = (ZAP_DOMAIN.about, ZAP_ENFORCE_DOMAIN.about);
+    let mut name = [0; 256];
+    raw.get(named.id, &mut name)?;
+    let has_domain = name.first() != Some(&0);
+    if has_domain && number(&raw, enforced.id as u32)? != 0 {
+        return Ok(());
+    }
+    match check(&raw) {
+        Err(Error::SocketInUse { endpoint }) if endpoint.starts_with("inproc:") => {}
+        checked => checked?,
+    }
+    if !has_domain {
+        raw.set(named.id, domain.as_bytes())
+            .map_err(|error| error.on(named.name))?;
+    }
+    raw.set(enforced.id, &1i32.to_ne_bytes())
+        .map_err(|error| error.on(enforced.name))
+}
+
 /// Has `watch` see what happens to the connections of a host's socket, until the host closes it or its context ends. This takes libzmq's one
 /// monitor of the socket: another that the host has, or starts later, is silently ended, or ends this one.
 ///
@@ -92,11 +129,55 @@ pub(crate) unsafe fn handshakes_borrowed(
 ) -> Result<HandshakeWatch> {
     // SAFETY: our caller keeps the contract, which is the same.
     let raw = unsafe { borrow(socket, context.api()) }?;
-    check(&raw)?;
+    let asker = asker(&raw, proof)?;
+    let monitor = Monitor::of_borrowed(&raw, context)?;
+    Ok(HandshakeWatch::new(monitor, asker))
+}
+
+/// The same by what the host's own monitor of the socket tells, and until it ends the feed.
+///
+/// # Safety
+/// As [`secure_borrowed`].
+///
+/// # Errors
+/// As [`secure_borrowed`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn handshakes_fed(
+    socket: NonNull<c_void>,
+    api: &'static Api,
+    proof: impl FnOnce(&[u8]) -> Option<Arc<dyn Proof>>,
+) -> Result<(MonitorFeed, HandshakeWatch)> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, api) }?;
+    let asker = asker(&raw, proof)?;
+    let (feed, monitor) = MonitorFeed::to_monitor();
+    Ok((feed, HandshakeWatch::new(monitor, asker)))
+}
+
+/// Whether a host's socket can be watched: it is new.
+///
+/// # Safety
+/// As [`secure_borrowed`].
+///
+/// # Errors
+/// As [`secure_borrowed`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn check_borrowed(socket: NonNull<c_void>, api: &'static Api) -> Result<()> {
+    // SAFETY: our caller keeps the contract, which is the same.
+    let raw = unsafe { borrow(socket, api) }?;
+    check(&raw)
+}
+
+/// Who finds out for a new socket what libzmq does not tell, and the socket's part in a handshake.
+fn asker(
+    raw: &RawSocket,
+    proof: impl FnOnce(&[u8]) -> Option<Arc<dyn Proof>>,
+) -> Result<(Asker, Role)> {
+    check(raw)?;
     let mut key = [0; 32];
     let is_client_of = |key: &mut [u8]| {
-        let is_curve = number(&raw, zmq::ZMQ_MECHANISM)? as u32 == zmq::ZMQ_CURVE;
-        let is_server = is_curve && number(&raw, zmq::ZMQ_CURVE_SERVER)? != 0;
+        let is_curve = number(raw, zmq::ZMQ_MECHANISM)? as u32 == zmq::ZMQ_CURVE;
+        let is_server = is_curve && number(raw, zmq::ZMQ_CURVE_SERVER)? != 0;
         Ok::<_, Error>(
             is_curve && !is_server && raw.get(zmq::ZMQ_CURVE_SERVERKEY as i32, key)? == 32,
         )
@@ -106,9 +187,7 @@ pub(crate) unsafe fn handshakes_borrowed(
     } else {
         None
     };
-    let asker = Asker::of_raw(&raw, proof.map(Expected::new).map(Arc::new))?;
-    let monitor = Monitor::of_borrowed(&raw, context)?;
-    Ok(HandshakeWatch::new(monitor, asker))
+    Asker::of_raw(raw, proof.map(Expected::new).map(Arc::new))
 }
 
 /// # Safety

@@ -45,6 +45,7 @@ mod builder;
 mod context;
 #[cfg(feature = "draft")]
 mod draft;
+mod feed;
 mod frames;
 mod greeting;
 mod handshake;
@@ -73,7 +74,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::AsyncSocket;
-pub(crate) use borrowed::{handshakes_borrowed, watch_borrowed};
+pub(crate) use borrowed::{
+    check_borrowed, enforce_borrowed, handshakes_borrowed, handshakes_fed, watch_borrowed,
+};
 #[doc(hidden)]
 pub use borrowed::{library_of, secure_borrowed};
 pub use builder::{Mechanism, SocketBuilder};
@@ -81,6 +84,8 @@ pub(crate) use builder::{Secured, sealed};
 #[cfg(feature = "linked")]
 pub use context::ContextBuilder;
 pub use context::{Capability, Context};
+#[doc(hidden)]
+pub use feed::MonitorFeed;
 pub(crate) use frames::FrameList;
 pub use greeting::Greeting;
 pub(crate) use handshake::Role;

@@ -48,7 +48,7 @@ use crate::ffi::{self, c_string, os, socket::RawSocket};
 #[doc(alias = "zmq_socket_monitor")]
 #[doc(alias = "zmonitor")]
 #[derive(Debug)]
-pub struct Monitor(Tap<MonitorEvent>);
+pub struct Monitor(pub(super) Tap<MonitorEvent>);
 
 impl Monitor {
     /// Starts reading; events before that are not seen.
@@ -303,7 +303,7 @@ impl MonitorEvent {
 const STATS: u64 = zmq::ZMQ_EVENT_PIPES_STATS as u64;
 
 impl EventKind {
-    fn of(event: u16, value: u32) -> Self {
+    pub(super) fn of(event: u16, value: u32) -> Self {
         let fd = value as i32;
         let errno = Errno(value as i32);
         match u32::from(event) {

@@ -11,7 +11,8 @@
  *   the program, as a failed assertion did; pgm, norm and udp, which carry no security, are not bound or connected by a socket that has it.
  * - zauth_configure_plain() and zauth_configure_curve() keep to the domain that they name; "*" is for all others. An address that is denied
  *   after it was allowed is denied.
- * - A file of passwords is closed to group and others (with a warning), and must stay so. A file with a secret key must be, too.
+ * - A file of passwords that others may read is used with a warning, and one that everybody may change is not. A file with a secret key must be
+ *   closed to group and others.
  * - Passwords and secret keys are never printed. zcert_new_from() answers NULL for keys that do not belong together.
  * - What is not a format with arguments is taken as it is, percent signs and all: zstr_send(socket, text) sends any text.
  * - Messages get a second to leave when a socket is destroyed (zctx_set_linger() changes that). zctx_destroy() waits for sockets that other

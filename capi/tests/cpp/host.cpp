@@ -180,30 +180,30 @@ int main()
   auto certificate = ironhouse::certificate::generate();
   administrator.sign(certificate);
   certificate.save_public("signed.keys");
-  auto believed = std::move(ironhouse::trust().believe(administrator.verify_key()));
+  auto believed = ironhouse::trust().believe(administrator.verify_key());
   CHECK(ironhouse::certificate_store::signed_directory(".", believed).size() == 1);
   by_store(true);
   by_store(false);
 
-  CHECK(by_callback(std::move(ironhouse::policy().curve([](const ironhouse::peer &peer, ironhouse::answer &answer) {
+  CHECK(by_callback(ironhouse::policy().curve([](const ironhouse::peer &peer, ironhouse::answer &answer) {
           CHECK(peer.domain == "asked" && peer.public_key.size() == 40 && peer.principal.empty());
           answer.set_user_id("ada");
           return ironhouse::decision::admit;
-        }))) == 200);
+        })) == 200);
   // What is thrown refuses, and goes no further.
-  CHECK(by_callback(std::move(ironhouse::policy().curve(
-            [](const ironhouse::peer &, ironhouse::answer &) -> ironhouse::decision { throw std::runtime_error("no idea"); }))) == 400);
+  CHECK(by_callback(ironhouse::policy().curve(
+            [](const ironhouse::peer &, ironhouse::answer &) -> ironhouse::decision { throw std::runtime_error("no idea"); })) == 400);
   std::thread thread;
-  CHECK(by_callback(std::move(ironhouse::policy().curve_deferred([&](const ironhouse::peer &, ironhouse::reply reply) {
+  CHECK(by_callback(ironhouse::policy().curve_deferred([&](const ironhouse::peer &, ironhouse::reply reply) {
           thread = std::thread(
               [](ironhouse::reply later) {
                 later.set_user_id("ada");
                 later.give(ironhouse::decision::admit);
               },
               std::move(reply));
-        }))) == 200);
+        })) == 200);
   thread.join();
-  CHECK(by_callback(std::move(ironhouse::policy().curve_deferred(
-            [](const ironhouse::peer &, ironhouse::reply) { throw std::runtime_error("no idea"); }))) == 300);
+  CHECK(by_callback(ironhouse::policy().curve_deferred(
+            [](const ironhouse::peer &, ironhouse::reply) { throw std::runtime_error("no idea"); })) == 300);
   return 0;
 }

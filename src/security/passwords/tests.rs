@@ -264,6 +264,21 @@ fn fifo_and_open_file_are_refused_at_load() {
 }
 
 #[test]
+fn open_file_is_read_and_followed_for_who_asks_for_that_unless_everybody_may_change_it() {
+    let (_folder, path, _) = file("alice=1\n");
+    let open = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    open(0o664);
+    let users = PasswordFile::load_exposed(&path).unwrap();
+    assert!(users.check(b"alice", b"1"));
+    fs::write(&path, "alice=23\n").unwrap();
+    assert!(users.check(b"alice", b"23") && !users.check(b"alice", b"1"));
+    open(0o666);
+    assert!(!users.check(b"alice", b"23"));
+    let refused = PasswordFile::load_exposed(&path).unwrap_err();
+    assert!(refused.to_string().contains("0666"), "{refused}");
+}
+
+#[test]
 fn debug_and_problems_show_no_password_and_no_hash() {
     let digest = QUICK.rsplit('$').next().unwrap();
     let (_folder, _, users) = file(format!(

@@ -228,19 +228,29 @@ static inline struct czmq2_rule *czmq2_rule_of(zauth_t *self, const char *domain
   return rule;
 }
 
-/* Admits over PLAIN who knows a name and password of this file, lines `name=password`, which may change at any time. */
+/*
+ * Admits over PLAIN who knows a name and password of this file, lines `name=password`, which may change at any time.
+ *
+ * Programs of the time make the file as their umask has it, which opens it to others. It is theirs: its mode stays as it is, the program is told, and
+ * the file is followed all the same. Reading it once into memory would lose later changes, and refusing it would stop the programs that this
+ * header is for. One that everybody may change is refused: whoever logs in could make himself a user.
+ */
 #define zauth_configure_plain(self, domain, ...) czmq2_configure_plain((self), (domain), CZMQ2_TEXT(__VA_ARGS__))
 static inline void czmq2_configure_plain(zauth_t *self, const char *domain, char *filename)
 {
   const char *call = "zauth_configure_plain";
-  struct stat found;
-  if (filename && stat(filename, &found) == 0 && S_ISREG(found.st_mode) && (found.st_mode & 077) &&
-      chmod(filename, found.st_mode & 0700) == 0)
-    fprintf(stderr, "W: %s: %s was open to others than its owner, and is no more\n", call, filename);
   struct czmq2_rule *rule = czmq2_rule_of(self, domain);
   ironhouse_passwords_destroy(&rule->passwords);
+  ironhouse_result_t result = ironhouse_passwords_load(&rule->passwords, filename, IRONHOUSE_NUL);
+  if (result == IRONHOUSE_BAD_FILE) {
+    char *reason = czmq2_copy(ironhouse_last_error());
+    result = ironhouse_passwords_load_exposed(&rule->passwords, filename, IRONHOUSE_NUL);
+    if (result == IRONHOUSE_OK)
+      czmq2_say('W', call, reason);
+    free(reason);
+  }
   /* Nobody, where the file will not do. */
-  if (!czmq2_ok(call, ironhouse_passwords_load(&rule->passwords, filename, IRONHOUSE_NUL)))
+  if (!czmq2_ok(call, result))
     czmq2_ok(call, ironhouse_passwords_memory(&rule->passwords));
   free(filename);
   czmq2_auth_apply(self);

@@ -201,7 +201,13 @@ static inline void czmq2_set(void *zocket, const char *call, int option, const v
     czmq2_fail(call, zmq_strerror(zmq_errno()));
 }
 
-/* Sets an option of security. `mechanism` is the one that a socket in use may have all the same, because only connections to come change; or -1. */
+/*
+ * Sets an option of security; czmq2_secure() sees to what they come to. CZMQ 2's programs set them one by one, in any order, on servers whose
+ * authenticator may be started later and whose domain may have no rules of its own, and give clients other keys while they are connected.
+ * ironhouse_socket_curve_server() and the like take all of it at once and from an authenticator, so they cannot stand here.
+ *
+ * `mechanism` is the one that a socket in use may have all the same, because only connections to come change; or -1.
+ */
 static inline void czmq2_set_security(void *zocket, const char *call, int mechanism, int option, const void *value,
                                       size_t size)
 {
@@ -338,13 +344,10 @@ static inline bool czmq2_secure(void *zocket, const char *call, const char *endp
   }
   if (!asks)
     return true;
-  const int enforce_domain = 93; /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h shows to draft builds only */
-  int on = 1;
-  if ((!*domain && zmq_setsockopt(zocket, ZMQ_ZAP_DOMAIN, "*", 1) == -1) ||
-      zmq_setsockopt(zocket, enforce_domain, &on, sizeof on) == -1) {
-    czmq2_say('E', call, "libzmq cannot be made to refuse peers without an authenticator; 4.3.0 and later can");
+  ironhouse_api_t api;
+  ironhouse_api_init(&api);
+  if (!czmq2_ok(call, ironhouse_socket_enforce(zocket, &api, IRONHOUSE_TEXT("*"))))
     return false;
-  }
   if (socket && !guarded)
     czmq2_say('W', call, "the context has no authenticator, and without one nobody is admitted: call zauth_new() before");
   return true;

@@ -166,6 +166,16 @@ int main (void)
     REFUSED;
     plain ("admin", "Another-password");
     ADMITTED;
+    //  The file is the program's: it stays as open as it was, unless everybody may add users
+    struct stat found;
+    assert (chmod ("password-file", 0644) == 0);
+    zauth_configure_plain (auth, "*", "password-file");
+    plain ("admin", "Another-password");
+    ADMITTED;
+    assert (stat ("password-file", &found) == 0 && (found.st_mode & 0777) == 0644);
+    assert (chmod ("password-file", 0666) == 0);
+    plain ("admin", "Another-password");
+    REFUSED;
     zauth_configure_plain (auth, "*", "no-such-file");
     plain ("admin", "Another-password");
     REFUSED;

@@ -108,7 +108,7 @@ fn change_of_the_file_is_told_without_a_check_however_it_comes_about() {
     for poll in [false, true] {
         let (folder, path, users) = file("alice=0\n");
         drop(users);
-        let users = PasswordFile::follow(path.clone(), poll).unwrap();
+        let users = PasswordFile::follow(path.clone(), Access::OwnerOnly, poll).unwrap();
         let (count, _hook) = changes(&users);
         let alice = |n: &str| {
             let secret = users.users().secrets.get(&b"alice"[..]).cloned();
