@@ -6,6 +6,9 @@
 //! measures rust-zmq and arzmq too, each with the libzmq that it embeds (needs libclang, and a newer Rust than ours). `--share` has ours send
 //! shares of one `Arc` instead of copies: what that saves. `--write docs` makes `docs/data.md` and `docs/data.svg`.
 //!
+//! Behind `taskset -c 1` all of them share a core: where waking another takes as long as what is measured, as in a virtual machine, ratios are
+//! steady only there.
+//!
 //! Each sample is a process of its own that moves so many messages, as the loop in C does in `--seconds`. The contenders of a row take turns; a
 //! ratio is the median of the ratios round by round, and above 1 where ours is faster. CPU is the time of all threads of both sides.
 #![allow(
