@@ -11,9 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ironhouse::security::{
-    AuditEvent, AuditEvents, Authenticator, CurveClient, CurvePolicy, CurveServer, FailedHandshake,
-    HandshakeFault, NullServer, Password, PasswordFile, PeerAddress, PlainClient, PlainServer,
-    Policy, Reason, Refusal, SecretCertificate, Verdict,
+    AuditEvent, AuditEvents, Authenticator, CurveClient, CurvePolicy, CurveServer, Domain,
+    FailedHandshake, HandshakeFault, NullServer, Password, PasswordFile, PeerAddress, PlainClient,
+    PlainServer, Policy, Reason, Refusal, SecretCertificate, Verdict,
 };
 use ironhouse::socket::{
     Greeting, HandshakeOutcome, HandshakeProblem, HandshakeWatch, SocketBuilder, options,
@@ -354,6 +354,21 @@ fn a_peer_that_says_too_much_or_half_a_greeting_is_no_peer() {
     });
 }
 
+/// A server that admits any key to the domain `d`, and waits a second for each.
+fn impatient(
+    context: &Context,
+    authenticator: &Authenticator,
+    pair: &SecretCertificate,
+) -> (SocketBuilder, Domain) {
+    let policy = Policy::new().curve(CurvePolicy::any_key());
+    let domain = authenticator.domain("d", policy).unwrap();
+    let server = context
+        .socket(SocketType::Pull)
+        .set(options::HANDSHAKE_IVL, Duration::from_secs(1))
+        .secure(CurveServer::new(pair, &domain));
+    (server, domain)
+}
+
 /// What a server is told of the next handshake that fails so.
 fn failed_by(events: &AuditEvents, fault: HandshakeFault) -> FailedHandshake {
     loop {
@@ -371,16 +386,8 @@ fn a_server_is_told_who_failed_before_there_was_a_decision_and_why() {
     within(SOON, || {
         let context = Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        let policy = Policy::new().curve(CurvePolicy::any_key());
-        let domain = authenticator.domain("d", policy).unwrap();
-        let (pair, other) = (
-            SecretCertificate::generate().unwrap(),
-            SecretCertificate::generate().unwrap(),
-        );
-        let server = context
-            .socket(SocketType::Pull)
-            .set(options::HANDSHAKE_IVL, Duration::from_secs(1))
-            .secure(CurveServer::new(&pair, &domain));
+        let [pair, other] = [(); 2].map(|()| SecretCertificate::generate().unwrap());
+        let (server, domain) = impatient(&context, &authenticator, &pair);
         let (_server, at) = serve(server);
         let (events, audit) = (authenticator.handshakes(), authenticator.events());
 
@@ -440,18 +447,9 @@ fn a_server_over_ipc_is_told_of_keys_that_do_not_fit_and_of_who_keeps_silent() {
     within(SOON, || {
         let context = Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        let policy = Policy::new().curve(CurvePolicy::any_key());
-        let domain = authenticator.domain("d", policy).unwrap();
-        let (pair, other) = (
-            SecretCertificate::generate().unwrap(),
-            SecretCertificate::generate().unwrap(),
-        );
-        let server = context
-            .socket(SocketType::Pull)
-            .set(options::HANDSHAKE_IVL, Duration::from_secs(1))
-            .secure(CurveServer::new(&pair, &domain))
-            .open()
-            .unwrap();
+        let [pair, other] = [(); 2].map(|()| SecretCertificate::generate().unwrap());
+        let (server, _domain) = impatient(&context, &authenticator, &pair);
+        let server = server.open().unwrap();
         let at = server.bind(&endpoint("ipc")).unwrap();
         let events = authenticator.handshakes();
         let silent = SocketAddr::from_abstract_name(at.strip_prefix("ipc://@").unwrap());

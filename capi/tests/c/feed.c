@@ -1,8 +1,6 @@
 /* A program that has monitors of its own hands over what they report, and loses none of it: the verdict on its handshakes is the same, and so are the
  * peers who are listed and put out. */
-#include "peer.h"
-
-#include <unistd.h>
+#include "reports.h"
 
 /* A monitor of the program's, which a thread of its own reads. */
 struct monitor {
@@ -52,75 +50,6 @@ static void start(struct monitor *monitor, void *context, void *socket, const ch
   CHECK(pthread_create(&monitor->thread, NULL, pump, monitor) == 0);
 }
 
-struct told {
-  pthread_mutex_t mutex;
-  pthread_cond_t changed;
-  int count, freed;
-  ironhouse_verdict_t verdict;
-  char problem[512];
-};
-
-#define NOTHING_TOLD {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, IRONHOUSE_VERDICT_OTHER, ""}
-
-static void tell(void *user_data, const ironhouse_handshake_t *handshake)
-{
-  struct told *told = user_data;
-  CHECK(handshake->secured == (handshake->verdict == IRONHOUSE_VERDICT_SECURED));
-  pthread_mutex_lock(&told->mutex);
-  told->count++;
-  told->verdict = handshake->verdict;
-  snprintf(told->problem, sizeof told->problem, "%s", handshake->problem ? handshake->problem : "");
-  pthread_cond_broadcast(&told->changed);
-  pthread_mutex_unlock(&told->mutex);
-}
-
-static void enough(void *user_data)
-{
-  struct told *told = user_data;
-  pthread_mutex_lock(&told->mutex);
-  told->freed++;
-  pthread_cond_broadcast(&told->changed);
-  pthread_mutex_unlock(&told->mutex);
-}
-
-/* Waits until a number is no longer 0. */
-static void until(struct told *told, const int *number)
-{
-  struct timespec end;
-  clock_gettime(CLOCK_REALTIME, &end);
-  end.tv_sec += SOON / 1000;
-  pthread_mutex_lock(&told->mutex);
-  while (!*number)
-    CHECK(pthread_cond_timedwait(&told->changed, &told->mutex, &end) == 0);
-  pthread_mutex_unlock(&told->mutex);
-}
-
-struct list {
-  int count;
-  char identity[64];
-};
-
-static void note(void *user_data, const ironhouse_connection_t *connection)
-{
-  struct list *list = user_data;
-  list->count++;
-  snprintf(list->identity, sizeof list->identity, "%s", connection->identity ? connection->identity : "?");
-}
-
-/* Waits until so many peers are connected, and it is certain who they are. */
-static struct list await_peers(ironhouse_authenticator_t *authenticator, int count)
-{
-  time_t end = time(NULL) + SOON / 1000;
-  for (;;) {
-    struct list list = {0, ""};
-    OK(ironhouse_authenticator_each_peer(authenticator, note, &list));
-    if (list.count == count && strcmp(list.identity, "?") != 0)
-      return list;
-    CHECK(time(NULL) < end);
-    usleep(1000);
-  }
-}
-
 static void feed(int feed_first)
 {
   void *context = zmq_ctx_new();
@@ -128,17 +57,12 @@ static void feed(int feed_first)
   ironhouse_api_init(&api);
   ironhouse_authenticator_t *authenticator = NULL;
   OK(ironhouse_authenticator_start(&authenticator, &api, context, NULL));
-  ironhouse_certificate_t *keys = NULL, *other = NULL;
-  OK(ironhouse_certificate_new(&keys));
-  OK(ironhouse_certificate_new(&other));
   char key[IRONHOUSE_KEY_SIZE], other_key[IRONHOUSE_KEY_SIZE], endpoint[64];
-  OK(ironhouse_certificate_public_key(keys, key));
-  OK(ironhouse_certificate_public_key(other, other_key));
+  ironhouse_certificate_t *keys = new_keys(key), *other = new_keys(other_key);
   ironhouse_store_t *store = NULL;
   OK(ironhouse_store_memory(&store));
   OK(ironhouse_store_insert(store, keys));
-  ironhouse_policy_t *policy = NULL;
-  OK(ironhouse_policy_new(&policy));
+  ironhouse_policy_t *policy = new_policy();
   OK(ironhouse_policy_curve_store(policy, store));
   OK(ironhouse_authenticator_set_policy(authenticator, IRONHOUSE_TEXT("pumps"), policy));
   OK(ironhouse_policy_destroy(&policy));
@@ -159,7 +83,7 @@ static void feed(int feed_first)
   start(&connecting, context, client, "inproc://connecting");
   say_hello(client, endpoint);
   receive_hello(server, NULL, NULL);
-  until(&good, &good.count);
+  told_by(&good, &good.count);
   CHECK(good.verdict == IRONHOUSE_VERDICT_SECURED);
   struct list list = await_peers(authenticator, 1);
   CHECK(strcmp(list.identity, key) == 0);
@@ -169,7 +93,7 @@ static void feed(int feed_first)
   OK(ironhouse_feed_handshakes(&misleading.feed, misled, &api, tell, &wrong, enough));
   start(&misleading, context, misled, "inproc://misleading");
   CHECK(zmq_connect(misled, endpoint) == 0);
-  until(&wrong, &wrong.count);
+  told_by(&wrong, &wrong.count);
   CHECK(wrong.verdict == IRONHOUSE_VERDICT_WRONG_SERVER_KEY && strstr(wrong.problem, other_key));
   FAILS(IRONHOUSE_SOCKET_IN_USE, ironhouse_feed_handshakes(&late, client, &api, tell, &failed, enough));
   CHECK(failed.freed == 1 && !late);
@@ -194,8 +118,8 @@ static void feed(int feed_first)
       OK(ironhouse_feed_destroy(&monitors[i]->feed));
   }
   CHECK(zmq_ctx_term(context) == 0);
-  until(&good, &good.freed);
-  until(&wrong, &wrong.freed);
+  told_by(&good, &good.freed);
+  told_by(&wrong, &wrong.freed);
   OK(ironhouse_authenticator_destroy(&authenticator));
   for (int i = 0; i < 3; i++) {
     if (!feed_first)

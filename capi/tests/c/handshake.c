@@ -1,40 +1,5 @@
 /* A client is told whether its connections are secured, and if not, why not. */
-#include "peer.h"
-
-struct told {
-  pthread_mutex_t mutex;
-  pthread_cond_t changed;
-  int count, freed, secured;
-  char problem[512];
-};
-
-static void tell(void *user_data, const ironhouse_handshake_t *handshake)
-{
-  struct told *told = user_data;
-  CHECK(handshake->size >= sizeof *handshake && strncmp(handshake->endpoint, "tcp://127.0.0.1:", 16) == 0);
-  CHECK(handshake->secured == (handshake->problem == NULL));
-  pthread_mutex_lock(&told->mutex);
-  told->count++;
-  told->secured = handshake->secured;
-  snprintf(told->problem, sizeof told->problem, "%s", handshake->problem ? handshake->problem : "");
-  pthread_cond_broadcast(&told->changed);
-  pthread_mutex_unlock(&told->mutex);
-}
-
-static void enough(void *user_data)
-{
-  struct told *told = user_data;
-  pthread_mutex_lock(&told->mutex);
-  told->freed++;
-  pthread_cond_broadcast(&told->changed);
-  pthread_mutex_unlock(&told->mutex);
-}
-
-/* Waits until a number is no longer 0. */
-static void told_by(struct told *told, const int *number)
-{
-  wait_until(&told->mutex, &told->changed, number, 1);
-}
+#include "reports.h"
 
 int main(void)
 {
@@ -49,13 +14,13 @@ int main(void)
   OK(ironhouse_socket_curve_server(server, world.authenticator, IRONHOUSE_TEXT("any"), keys));
   bind_socket(server, endpoint);
 
-  struct told good = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, ""}, wrong = good, plain = good, failed = good;
+  struct told good = NOTHING_TOLD, wrong = NOTHING_TOLD, plain = NOTHING_TOLD, failed = NOTHING_TOLD;
   void *client = open_socket(context, ZMQ_PUSH);
   OK(ironhouse_socket_curve_client(client, api, keys, IRONHOUSE_TEXT(key)));
   OK(ironhouse_socket_on_handshake(client, api, context, tell, &good, enough));
   CHECK(zmq_connect(client, endpoint) == 0);
   told_by(&good, &good.count);
-  CHECK(good.secured);
+  CHECK(good.verdict == IRONHOUSE_VERDICT_SECURED);
 
   /* The server holds another key than the client was given. */
   void *misled = open_socket(context, ZMQ_PUSH);
@@ -63,14 +28,14 @@ int main(void)
   OK(ironhouse_socket_on_handshake(misled, api, context, tell, &wrong, enough));
   CHECK(zmq_connect(misled, endpoint) == 0);
   told_by(&wrong, &wrong.count);
-  CHECK(!wrong.secured && strstr(wrong.problem, other_key));
+  CHECK(wrong.verdict == IRONHOUSE_VERDICT_WRONG_SERVER_KEY && strstr(wrong.problem, other_key));
 
   /* The client has another mechanism. */
   void *open_one = open_socket(context, ZMQ_PUSH);
   OK(ironhouse_socket_on_handshake(open_one, api, context, tell, &plain, enough));
   CHECK(zmq_connect(open_one, endpoint) == 0);
   told_by(&plain, &plain.count);
-  CHECK(!plain.secured && strstr(plain.problem, "NULL") && strstr(plain.problem, "CURVE"));
+  CHECK(plain.verdict == IRONHOUSE_VERDICT_MECHANISM_MISMATCH && strstr(plain.problem, "NULL") && strstr(plain.problem, "CURVE"));
 
   FAILS(IRONHOUSE_SOCKET_IN_USE, ironhouse_socket_on_handshake(client, api, context, tell, &failed, enough));
   CHECK(failed.freed == 1);

@@ -1,34 +1,5 @@
 /* A socket that is watched: who is connected is listed, and who is no longer admitted is put out. */
-#include "peer.h"
-
-struct list {
-  int count;
-  char identity[64];
-};
-
-static void note(void *user_data, const ironhouse_connection_t *connection)
-{
-  struct list *list = user_data;
-  CHECK(connection->size >= sizeof *connection);
-  CHECK(strcmp(connection->domain, "pumps") == 0 && strcmp(connection->address, "127.0.0.1") == 0);
-  CHECK(connection->since > 1000000000);
-  list->count++;
-  snprintf(list->identity, sizeof list->identity, "%s", connection->identity ? connection->identity : "?");
-}
-
-/* Waits until so many peers are connected, and it is certain who they are: libzmq reports a handshake moments after it lets messages through. */
-static struct list await_peers(ironhouse_authenticator_t *authenticator, int count)
-{
-  time_t end = time(NULL) + SOON / 1000;
-  for (;;) {
-    struct list list = {0, ""};
-    OK(ironhouse_authenticator_each_peer(authenticator, note, &list));
-    if (list.count == count && strcmp(list.identity, "?") != 0)
-      return list;
-    CHECK(time(NULL) < end);
-    usleep(1000);
-  }
-}
+#include "reports.h"
 
 static void put_out(enum order order)
 {
