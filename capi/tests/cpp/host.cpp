@@ -1,24 +1,14 @@
 // A program on cppzmq, and on bare pointers: CURVE by a store and by callbacks, exceptions in either direction.
-#include <ironhouse.hpp>
+#include "check.hpp"
 #include <zmq.hpp>
 
 #include <chrono>
 #include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
-
-#define CHECK(condition)                                                                                               \
-  do {                                                                                                                 \
-    if (!(condition)) {                                                                                                \
-      std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);                               \
-      std::exit(1);                                                                                                    \
-    }                                                                                                                  \
-  } while (0)
 
 using namespace std::chrono_literals;
 
@@ -48,17 +38,6 @@ struct heard {
     return statuses[count - 1];
   }
 };
-
-template <class Function> ironhouse_result_t thrown(Function &&function)
-{
-  try {
-    function();
-  } catch (const ironhouse::error &error) {
-    CHECK(std::strlen(error.what()) > 0);
-    return error.result();
-  }
-  return IRONHOUSE_OK;
-}
 
 zmq::socket_t open(zmq::context_t &context, zmq::socket_type type)
 {

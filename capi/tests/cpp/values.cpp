@@ -1,36 +1,15 @@
 // What the C interface answers, as values: on bare pointers, without cppzmq.
-#include <ironhouse.hpp>
+#include "check.hpp"
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <thread>
 
 #include <sys/stat.h>
 
-#define CHECK(condition)                                                                                               \
-  do {                                                                                                                 \
-    if (!(condition)) {                                                                                                \
-      std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);                               \
-      std::exit(1);                                                                                                    \
-    }                                                                                                                  \
-  } while (0)
-
 namespace {
-
-template <class Function> ironhouse_result_t thrown(Function &&function)
-{
-  try {
-    function();
-  } catch (const ironhouse::error &error) {
-    CHECK(std::strlen(error.what()) > 0);
-    return error.result();
-  }
-  return IRONHOUSE_OK;
-}
 
 // Policies are chained on a name by reference, and on a temporary by value, which outlives the expression.
 static_assert(std::is_same_v<decltype(std::declval<ironhouse::policy &>().null()), ironhouse::policy &>);
