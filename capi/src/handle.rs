@@ -52,17 +52,20 @@ impl Table {
 
     /// That of this process.
     fn current() -> &'static Self {
-        let process = std::process::id();
-        let mut table = &TABLE;
+        Self::of(&TABLE, std::process::id(), &NEXT)
+    }
+
+    /// That of `process` among `table` and those of the children.
+    fn of(mut table: &'static Self, process: u32, next: &AtomicUsize) -> &'static Self {
         loop {
+            // Read before the table is taken: as soon as it is, another thread may give out a number and destroy it again.
+            let first = next.load(Ordering::Relaxed);
             match table
                 .process
                 .compare_exchange(0, process, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => {
-                    table
-                        .first
-                        .store(NEXT.load(Ordering::Relaxed), Ordering::Release);
+                    table.first.store(first, Ordering::Release);
                     return table;
                 }
                 Err(owner) if owner == process => return table,
@@ -195,6 +198,42 @@ mod tests {
         assert_eq!(*take(handle).unwrap(), 7);
         assert_eq!(borrow(handle).unwrap_err().result, IRONHOUSE_BAD_HANDLE);
         assert_eq!(take(handle).unwrap_err().result, IRONHOUSE_BAD_HANDLE);
+    }
+
+    #[test]
+    fn numbers_of_this_process_are_never_its_parents_whichever_thread_comes_first() {
+        const ROUNDS: usize = 2_000;
+        let tables: Vec<(Table, AtomicUsize)> = (0..ROUNDS)
+            .map(|_| (Table::new(), AtomicUsize::new(1)))
+            .collect();
+        let tables: &'static [_] = tables.leak();
+        let arrived = AtomicUsize::new(0);
+        let given = || -> Vec<usize> {
+            let mut numbers = Vec::new();
+            for (round, (table, next)) in (1..).zip(tables) {
+                // Both spin, since a thread that has to be woken comes too late to meet the other; but not for long, on a single core.
+                arrived.fetch_add(1, Ordering::AcqRel);
+                for turn in 0_u32.. {
+                    if arrived.load(Ordering::Acquire) >= 2 * round {
+                        break;
+                    } else if turn < 10_000 {
+                        std::hint::spin_loop();
+                    } else {
+                        std::thread::yield_now();
+                    }
+                }
+                Table::of(table, 1, next);
+                numbers.push(next.fetch_add(2, Ordering::Relaxed));
+            }
+            numbers
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(given);
+            (given(), other.join().unwrap())
+        });
+        for (((table, _), one), other) in tables.iter().zip(one).zip(other) {
+            assert!(table.first.load(Ordering::Acquire) <= one.min(other));
+        }
     }
 
     #[test]
