@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{self, Context, Poll};
 use std::time::{Duration, Instant};
 
-/// Events that a reader may leave unread before it misses some.
+/// Events that most readers may leave unread before they miss some.
 const QUEUE: usize = 4096;
 
 /// The reporting end.
@@ -41,6 +41,8 @@ pub(crate) struct Closed;
 #[derive(Debug)]
 struct Queue<T> {
     state: Mutex<State<T>>,
+    /// Most events to be kept.
+    room: usize,
     /// What a thread waits for.
     news: Condvar,
     missed: Arc<AtomicU64>,
@@ -71,7 +73,12 @@ impl<T: Clone> Fanout<T> {
 
     /// A reader of all events from now on; one that gets none where there will be none.
     pub(crate) fn tap(&self) -> Tap<T> {
-        let reader = Reader(Arc::new(Queue::new()));
+        self.tap_with_room(QUEUE)
+    }
+
+    /// The same, which may leave so many events unread before it misses some.
+    pub(crate) fn tap_with_room(&self, room: usize) -> Tap<T> {
+        let reader = Reader(Arc::new(Queue::new(room)));
         let tap = Tap(reader.0.clone());
         // Where there will be no more events, the reader ends as it is dropped.
         if let Some(readers) = &mut *self.readers() {
@@ -168,8 +175,9 @@ impl<T> Drop for Tap<T> {
 }
 
 impl<T> Queue<T> {
-    fn new() -> Self {
+    fn new(room: usize) -> Self {
         Self {
+            room,
             state: Mutex::new(State {
                 events: VecDeque::new(),
                 waits: false,
@@ -211,7 +219,7 @@ impl<T> Queue<T> {
             }
             // Changed only here, under the lock.
             let before = self.missed.load(Ordering::Relaxed);
-            let room = QUEUE.saturating_sub(state.events.len());
+            let room = self.room.saturating_sub(state.events.len());
             let fitting = events.by_ref().take(room);
             state.events.extend(fitting.map(|event| (before, event)));
             let missed = events.count() as u64;
@@ -349,8 +357,10 @@ mod tests {
     fn a_reader_that_does_not_read_keeps_the_oldest_and_counts_the_rest() {
         let fanout = Fanout::new();
         let tap = fanout.tap();
+        let roomy = fanout.tap_with_room(QUEUE + 2);
         let missing: u64 = (0..QUEUE + 3).map(|n| fanout.emit(|| n)).sum();
-        assert_eq!((missing, tap.missed()), (3, 3));
+        assert_eq!((missing, tap.missed(), roomy.missed()), (4, 3, 1));
+        drop(roomy);
         let mut more = vec![7; 2];
         assert_eq!((fanout.emit_all(&mut more), tap.missed()), (2, 5));
         assert!(more.is_empty());

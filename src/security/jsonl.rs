@@ -20,6 +20,13 @@ use crate::error::{Error, Result};
 use crate::fanout::{Counted, Tap, Waker};
 use crate::ffi::os;
 
+/// Events that may wait for the disk, some 2.5 MB of them: a write may well take a second, and when all clients come back at once, many
+/// decisions are made meanwhile.
+const ROOM: usize = 16 * 1024;
+
+/// The memory of so many is kept when they are written.
+const USUAL: usize = ROOM / 16;
+
 /// Text that is written at once.
 const BATCH: usize = 64 * 1024;
 
@@ -38,8 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// path still names the file that is open: one that was renamed or removed is let go, and another opened or created. So log rotation needs
 /// no signal; with one, call [`reopen`](Self::reopen). (For `logrotate`: `nocreate`, or the new file may be made twice.)
 ///
-/// Where nothing can be written (no space, no permission), lines wait, and it is tried again each second. As many events as a reader may
-/// leave unread are kept, and the others counted as [`lost`](AuditFile::lost). Once writing works again, a line says how many, in
+/// Where nothing can be written (no space, no permission), lines wait, and it is tried again each second. 16 384 events
+/// are kept, and the others counted as [`lost`](AuditFile::lost). Once writing works again, a line says how many, in
 /// the place where they are missing. What was written in part is completed; where it cannot be (the file is another one now), it ends
 /// there, and the line is written anew on a line of its own.
 ///
@@ -206,7 +213,7 @@ impl Ready {
 
     /// Writes the events from now on to it.
     pub(super) fn write(self, audit: &Audit) -> Result<JsonLines> {
-        let writer = JsonLines::follow(self, audit.tap())?;
+        let writer = JsonLines::follow(self, audit.tap_with_room(ROOM))?;
         audit.add_file(Arc::downgrade(&writer.progress));
         Ok(writer)
     }
@@ -316,6 +323,7 @@ impl Writer {
                 // Or woken: now what there is.
                 Ok(found) if found || patience.is_none() => {}
                 end => {
+                    self.taken.shrink_to(USUAL);
                     self.note_missed(self.events.missed(), SystemTime::now());
                     return if end.is_err() {
                         Gathered::Last

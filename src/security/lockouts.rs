@@ -387,11 +387,7 @@ impl LockoutTable {
             name,
             password: &[],
         };
-        let request = ZapRequest {
-            domain: Some("bench"),
-            address: address.clone().into(),
-            credential,
-        };
+        let request = ZapRequest::new(Some("bench"), address.clone().into(), credential);
         let refused = self.0.refuses(&request);
         if !refused {
             let reason = if admitted {

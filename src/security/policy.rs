@@ -345,7 +345,10 @@ impl Policy {
             }
             Keys::Stores(stores) => {
                 let mut refused = None;
-                for certificate in stores.iter().filter_map(|store| store.lookup(&key)) {
+                for certificate in stores
+                    .iter()
+                    .filter_map(|store| request.look_up(store, &key))
+                {
                     let life = certificate.validity();
                     let admits = reading.admits(&life);
                     trace.asked(Rule::Credential, admits.is_ok(), || {

@@ -102,6 +102,11 @@ impl Audit {
         self.events.tap()
     }
 
+    /// A reader that may leave so many events unread before it misses some.
+    pub(in crate::security) fn tap_with_room(&self, room: usize) -> Tap<Timed> {
+        self.events.tap_with_room(room)
+    }
+
     pub(crate) fn subscribe_to_handshakes(&self) -> AuditEvents {
         AuditEvents(self.handshakes.tap())
     }

@@ -22,7 +22,7 @@ use crate::security::policy::{Judgement, Question};
 use crate::security::store::CertificateStore;
 use crate::security::verdict::Outcome;
 use crate::security::workers::Workers;
-use crate::security::zap::{Frames, StatusCode, ZapReply, ZapRequest};
+use crate::security::zap::{Found, Frames, StatusCode, ZapReply, ZapRequest};
 use crate::socket::{FrameList, Socket};
 
 /// Requests read before the thread looks whether it is to stop, so that a flood cannot keep it.
@@ -166,6 +166,7 @@ impl Zap {
     /// Reads requests until there is none left, or a batch is full; whether there is none left.
     fn read_requests(&mut self) -> Result<bool> {
         let mut requests = Vec::with_capacity(FETCH);
+        let mut found = Vec::with_capacity(FETCH);
         let mut count = 0;
         while count < BATCH {
             let drained = self.read_some(&mut requests)?;
@@ -173,12 +174,10 @@ impl Zap {
                 return Ok(true);
             }
             count += requests.len().max(1);
-            if requests.len() > 1 {
-                self.shared.policies().fetch(&requests);
-            }
+            self.shared.policies().look_up(&requests, &mut found);
             // Answering may take the signal of another request: so there is none left only if nothing came before.
-            for frames in requests.drain(..) {
-                self.judge(frames, false)?;
+            for (frames, found) in requests.drain(..).zip(found.drain(..)) {
+                self.judge(frames, found, false)?;
             }
             self.send_replies()?;
         }
@@ -236,7 +235,7 @@ impl Zap {
                         if stands {
                             self.answer(frames, outcome)?;
                         } else {
-                            self.judge(frames, false)?;
+                            self.judge(frames, None, false)?;
                         }
                     }
                 }
@@ -248,7 +247,7 @@ impl Zap {
                 Note::Current(id, current) => {
                     if let Some(frames) = self.pending.take(id) {
                         if current {
-                            self.judge(frames, true)?;
+                            self.judge(frames, None, true)?;
                         } else {
                             self.answer(frames, Outcome::fault(Reason::StoreNotCurrent))?;
                         }
@@ -289,8 +288,9 @@ impl Zap {
         Ok(any)
     }
 
-    /// Decides, or has it decided; `current` says that the stores have been brought up to date for this request.
-    fn judge(&mut self, frames: Frames, current: bool) -> Result<()> {
+    /// Decides, or has it decided; `found` is what was found of its key since it was read, `current` says that the stores have been brought up
+    /// to date for this request.
+    fn judge(&mut self, frames: Frames, found: Option<Found>, current: bool) -> Result<()> {
         let request = match frames.request() {
             Ok(request) => request,
             Err(problem) => {
@@ -298,6 +298,7 @@ impl Zap {
                 return self.reply(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
+        request.found.set(found);
         let mut reading = Reading::at(&self.shared.clock, self.moment);
         let judgement = self.shared.judge(&request, &mut reading);
         self.moment = reading.moment();

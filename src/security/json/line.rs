@@ -144,16 +144,21 @@ fn is_plain(byte: u8) -> bool {
     (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
 }
 
-/// Keys whose fingerprints are remembered.
-const KEYS: usize = 4096;
+/// Keys whose fingerprints are remembered: so many pairs of them.
+const PAIRS: usize = 2048;
+
+/// A key and its fingerprint, in a line of the processor's cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Known(PublicKey, Fingerprint);
 
 /// What lines before had, and the next ones most often have too.
 pub(in crate::security) struct Recent {
     second: Option<u64>,
     /// Up to the second, without the `Z`.
     text: String,
-    /// Each in the place that its key says. A hash costs as much as the rest of a line.
-    fingerprints: Vec<(PublicKey, Fingerprint)>,
+    /// Each in the pair that its key says, the latest first. A hash costs as much as the rest of a line.
+    fingerprints: Vec<[Known; 2]>,
     /// The last decision, and those of its fields that it had in common with the one before.
     last: Option<Decision>,
     common: String,
@@ -165,7 +170,7 @@ impl Recent {
         Self {
             second: None,
             text: String::new(),
-            fingerprints: vec![(key, key.fingerprint()); KEYS],
+            fingerprints: vec![[Known(key, key.fingerprint()); 2]; PAIRS],
             last: None,
             common: String::new(),
         }
@@ -194,15 +199,16 @@ impl Recent {
 
     pub(super) fn fingerprint(&mut self, key: &PublicKey) -> Fingerprint {
         let [first, second, ..] = *key.as_bytes();
-        let place = usize::from(u16::from_ne_bytes([first, second])) % KEYS;
-        match self.fingerprints.get_mut(place) {
-            Some((known, fingerprint)) if known == key => *fingerprint,
-            Some(other) => {
-                *other = (*key, key.fingerprint());
-                other.1
-            }
-            None => key.fingerprint(),
+        let place = usize::from(u16::from_ne_bytes([first, second])) % PAIRS;
+        let Some(pair) = self.fingerprints.get_mut(place) else {
+            return key.fingerprint();
+        };
+        if let Some(Known(_, fingerprint)) = pair.iter().find(|known| known.0 == *key) {
+            return *fingerprint;
         }
+        let fingerprint = key.fingerprint();
+        *pair = [Known(*key, fingerprint), pair[0]];
+        fingerprint
     }
 
     /// Appends a time as [`Micros`] displays it.

@@ -12,11 +12,8 @@ fn lockouts(lockout: Lockout) -> Lockouts {
 }
 
 fn request<'a>(domain: &'a str, address: &str, credential: Credential<'a>) -> ZapRequest<'a> {
-    ZapRequest {
-        domain: Some(domain),
-        address: PeerAddress::parse(address).into(),
-        credential,
-    }
+    let address = PeerAddress::parse(address).into();
+    ZapRequest::new(Some(domain), address, credential)
 }
 
 fn user<'a>(address: &str, name: &'a str) -> ZapRequest<'a> {
