@@ -541,56 +541,6 @@ typedef void (*ironhouse_connection_fn)(void *user_data, const ironhouse_connect
 typedef void (*ironhouse_text_fn)(void *user_data, const char *text);
 
 /**
- * What an authenticator has done since its start.
- */
-typedef struct {
-  /**
-   * Size of this structure in bytes, as the program knows it: set it before the call.
-   */
-  size_t size;
-  /**
-   * Peers admitted.
-   */
-  uint64_t admitted;
-  /**
-   * Peers told to try again.
-   */
-  uint64_t deferred;
-  /**
-   * Peers refused.
-   */
-  uint64_t refused;
-  /**
-   * Messages that were no ZAP requests.
-   */
-  uint64_t malformed;
-  /**
-   * Decisions that are being waited for now.
-   */
-  uint64_t pending;
-  /**
-   * Audit events that a callback missed because it was too slow.
-   */
-  uint64_t dropped;
-  /**
-   * Connections closed because their peer was no longer admitted.
-   */
-  uint64_t closed;
-  /**
-   * Lock-outs that began.
-   */
-  uint64_t locked_out;
-  /**
-   * Connections closed because there was one too many.
-   */
-  uint64_t too_many_connections;
-  /**
-   * Handshakes with sockets that are watched that failed without a decision.
-   */
-  uint64_t failed_handshakes;
-} ironhouse_counters_t;
-
-/**
  * Something that an authenticator did. Texts are valid until the callback returns, and hold no secret.
  */
 typedef struct {
@@ -648,6 +598,56 @@ typedef void (*ironhouse_free_fn)(void *user_data);
  * What is called for each metadata value: its name and text, which are valid until it returns. It must not unwind.
  */
 typedef void (*ironhouse_meta_fn)(void *user_data, const char *name, const char *value);
+
+/**
+ * What an authenticator has done since its start.
+ */
+typedef struct {
+  /**
+   * Size of this structure in bytes, as the program knows it: set it before the call.
+   */
+  size_t size;
+  /**
+   * Peers admitted.
+   */
+  uint64_t admitted;
+  /**
+   * Peers told to try again.
+   */
+  uint64_t deferred;
+  /**
+   * Peers refused.
+   */
+  uint64_t refused;
+  /**
+   * Messages that were no ZAP requests.
+   */
+  uint64_t malformed;
+  /**
+   * Decisions that are being waited for now.
+   */
+  uint64_t pending;
+  /**
+   * Audit events that a callback missed because it was too slow.
+   */
+  uint64_t dropped;
+  /**
+   * Connections closed because their peer was no longer admitted.
+   */
+  uint64_t closed;
+  /**
+   * Lock-outs that began.
+   */
+  uint64_t locked_out;
+  /**
+   * Connections closed because there was one too many.
+   */
+  uint64_t too_many_connections;
+  /**
+   * Handshakes with sockets that are watched that failed without a decision.
+   */
+  uint64_t failed_handshakes;
+} ironhouse_counters_t;
 
 /**
  * What a peer presents: see ironhouse_authenticator_explain().
@@ -949,15 +949,6 @@ ironhouse_result_t ironhouse_authenticator_reload(ironhouse_authenticator_t *aut
 ironhouse_result_t ironhouse_authenticator_each_problem(const ironhouse_authenticator_t *authenticator, ironhouse_text_fn each, void *user_data);
 
 /**
- * Reads the counters: what the authenticator has done since its start.
- *
- * Set `counters->size` before.
- *
- * Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any, until the context is terminated.
- */
-ironhouse_result_t ironhouse_authenticator_counters(const ironhouse_authenticator_t *authenticator, ironhouse_counters_t *counters);
-
-/**
  * Has `listen` told of every decision and of what else happens, from now on until the authenticator is destroyed.
  *
  * It is called on a thread of its own, one event at a time; decisions never wait for it, and where it is slow it misses what goes beyond 4096 events
@@ -1164,6 +1155,15 @@ ironhouse_result_t ironhouse_certificate_validity(const ironhouse_certificate_t 
                                                   int64_t *not_before,
                                                   int64_t *not_after,
                                                   bool *disabled);
+
+/**
+ * Reads the counters: what the authenticator has done since its start.
+ *
+ * Set `counters->size` before.
+ *
+ * Errors: IRONHOUSE_NULL_POINTER, IRONHOUSE_BAD_HANDLE, IRONHOUSE_FORKED, IRONHOUSE_INVALID_ARGUMENT. Threads: any, until the context is terminated.
+ */
+ironhouse_result_t ironhouse_authenticator_counters(const ironhouse_authenticator_t *authenticator, ironhouse_counters_t *counters);
 
 /**
  * Tells what would become of a peer of this domain, address and credential, and by which rules.

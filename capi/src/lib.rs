@@ -9,6 +9,7 @@ pub mod authenticator;
 pub mod boundary;
 pub mod callback;
 pub mod certificate;
+pub mod counters;
 pub mod event;
 pub mod explain;
 pub mod feed;

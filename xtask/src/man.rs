@@ -1,11 +1,11 @@
 //! The manual pages of the C interface: one for each function and type of `ironhouse.h`, made of its comments, and `ironhouse(3)`.
 
+mod roff;
+
 use std::collections::BTreeSet;
 
 use crate::header::{Block, Header, Item, Kind};
-
-/// How wide the source of a page is.
-const WIDTH: usize = 78;
+use roff::{Roff, WIDTH, escaped};
 
 /// A page of section 3.
 #[derive(Debug)]
@@ -371,101 +371,6 @@ impl Manual<'_> {
     }
 }
 
-/// The source of a page.
-#[derive(Default)]
-struct Roff(String);
-
-impl Roff {
-    /// A line as it is.
-    fn request(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
-    }
-
-    /// A paragraph that is escaped already: filled, each sentence on a line of its own.
-    fn text(&mut self, text: &str) {
-        let mut line = String::new();
-        let mut ended = false;
-        for word in text.split_whitespace() {
-            let starts = word
-                .trim_start_matches(['\\', '('])
-                .starts_with(|it: char| it.is_uppercase());
-            let breaks = ended && (starts || word.starts_with("\\f"));
-            if !line.is_empty() && (breaks || line.len() + 1 + word.len() > WIDTH) {
-                self.line(&line);
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-            ended = word.ends_with(['.', '?', '!']);
-        }
-        self.line(&line);
-    }
-
-    /// A line of text, which is no request, whatever it starts with.
-    fn line(&mut self, line: &str) {
-        if line.starts_with(['.', '\'']) {
-            self.0.push_str("\\&");
-        }
-        self.request(line);
-    }
-
-    /// Lines that stay as they are.
-    fn code(&mut self, lines: &[String]) {
-        self.request(".nf");
-        for line in lines {
-            match line.is_empty() {
-                true => self.request(".sp"),
-                false => self.request(&format!("\\fB{}\\fR", escaped(line))),
-            }
-        }
-        self.request(".fi");
-    }
-
-    /// Starts a paragraph with a tag.
-    fn tagged(&mut self, tag: &str) {
-        self.request(".TP");
-        self.request(tag);
-    }
-
-    fn see_also(&mut self, pages: impl IntoIterator<Item = String>) {
-        self.request(".SH SEE ALSO");
-        let pages: Vec<String> = pages
-            .into_iter()
-            .map(|page| match page.split_once('(') {
-                Some((name, section)) => format!("\\fB{}\\fR({section}", escaped(name)),
-                None => page,
-            })
-            .collect();
-        self.text(&pages.join(", "));
-    }
-
-    fn done(self) -> String {
-        self.0
-    }
-}
-
-/// Text that roff prints as it is, character by character.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '\\' => escaped.push_str("\\e"),
-            '-' => escaped.push_str("\\-"),
-            '\'' => escaped.push_str("\\(aq"),
-            '`' => escaped.push_str("\\(ga"),
-            '^' => escaped.push_str("\\(ha"),
-            '~' => escaped.push_str("\\(ti"),
-            '"' => escaped.push_str("\\(dq"),
-            other if other.is_ascii() => escaped.push(other),
-            other => escaped.push_str(&format!("\\[u{:04X}]", u32::from(other))),
-        }
-    }
-    escaped
-}
-
 fn is_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
@@ -503,14 +408,6 @@ fn uncapitalised(text: &str) -> String {
 #[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_printed_character_by_character() {
-        assert_eq!(escaped("a-b \\ it's ü"), "a\\-b \\e it\\(aqs \\[u00FC]");
-        let mut roff = Roff::default();
-        roff.text(".so is no request. 'tis none either");
-        assert_eq!(roff.done(), "\\&.so is no request. 'tis none either\n");
-    }
 
     #[test]
     fn names_are_set_apart() {

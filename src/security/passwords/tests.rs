@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::security::file::FileKind;
+use crate::security::file::{FileKind, FileProblem, MAX_FAULTS};
 use crate::security::hash::HashProblem;
 use crate::security::hash::TAKEN;
 use crate::security::keys::PasswordProblem;
