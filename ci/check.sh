@@ -105,9 +105,8 @@ check_doc() {
 # The library's own tests and those with sockets, awaited ones among them; and the draft API, which the embedded libzmq has. Fewer random
 # cases: valgrind runs them fifty times slower. Not those that fork: what the parent's threads hold in the child's memory is lost there
 # by design, and valgrind counts it. Nor those whose outcome depends on prompt answers, or on the age of tens of thousands of admissions.
-# A little optimisation costs a minute of building, and saves eight of running.
 check_valgrind() {
-  CARGO_PROFILE_DEV_OPT_LEVEL=1 under_valgrind --features tokio --lib --test it -- --skip forked_child --skip every_cause_of_a_failure \
+  under_valgrind --features tokio --lib --test it -- --skip forked_child --skip every_cause_of_a_failure \
     --skip admissions_that_nobody_claims --skip whose_admission_had_to_be_forgotten
   LIBZMQ_NO_PKG_CONFIG=1 under_valgrind --features vendored,draft --test it -- draft::
 }
