@@ -171,10 +171,10 @@ impl Arrivals {
 impl Admission {
     /// What it was asked with, without the password.
     pub(super) fn request(&self) -> ZapRequest<'_> {
-        ZapRequest::new(
-            Some(&self.domain),
-            self.address.clone().into(),
-            match &self.identity {
+        ZapRequest {
+            domain: Some(&self.domain),
+            address: self.address.clone().into(),
+            credential: match &self.identity {
                 PeerIdentity::Anonymous => Credential::Null,
                 PeerIdentity::User(name) => Credential::Plain {
                     name: name.as_bytes(),
@@ -185,7 +185,7 @@ impl Admission {
                     principal: name.as_bytes(),
                 },
             },
-        )
+        }
     }
 
     /// Whether a connection may still be matched with it, of those that wait at its address since `earliest`.

@@ -173,7 +173,11 @@ impl Authenticator {
         address: &PeerAddress,
         credential: Credential<'_>,
     ) -> Explanation {
-        let request = ZapRequest::new(Some(domain), address.clone().into(), credential);
+        let request = ZapRequest {
+            domain: Some(domain),
+            address: address.clone().into(),
+            credential,
+        };
         self.0.shared().explain(&request)
     }
 

@@ -16,8 +16,8 @@ use super::keys::PublicKey;
 /// Shards are two levels of this many, so that a change copies two short tables and one shard.
 const FAN: usize = 64;
 
-/// Fewer certificates are near the processor in any case.
-const FAR_FROM: usize = 4096;
+/// Fewer certificates are near in any case.
+const FETCH_FROM: usize = 4096;
 
 /// Keys looked up at once, at most.
 pub(crate) const FETCH: usize = 16;
@@ -87,9 +87,9 @@ impl KeyMap {
         shard.find(hash, |held| held.public_key() == key)
     }
 
-    /// Looks these keys up, at most [`FETCH`], step by step all at once: the processor waits for memory once for all of them. Puts the
-    /// certificates where there is none yet.
-    pub(crate) fn look_up(&self, keys: &[PublicKey], found: &mut [Option<Certificate>; FETCH]) {
+    /// Looks these keys up, step by step all at once: the processor waits for memory once for all of them, and finds them near
+    /// when they are looked up one by one.
+    pub(crate) fn fetch(&self, keys: &[PublicKey]) {
         let mut at = [(0, None); FETCH];
         for (at, key) in at.iter_mut().zip(keys) {
             let hash = hash(&self.seed, key);
@@ -100,16 +100,11 @@ impl KeyMap {
                 .and_then(|branch| branch.get(shard));
             *at = (hash, shard);
         }
-        let mut held = [None; FETCH];
-        for ((held, key), (hash, shard)) in held.iter_mut().zip(keys).zip(at) {
-            *held = shard.and_then(|shard| shard.find(hash, |held| held.public_key() == key));
+        let mut found = [None; FETCH];
+        for ((found, key), (hash, shard)) in found.iter_mut().zip(keys).zip(at) {
+            *found = shard.and_then(|shard| shard.find(hash, |held| held.public_key() == key));
         }
-        black_box(held.map(|held| held.and_then(Certificate::fetch)));
-        for (found, held) in found.iter_mut().zip(held) {
-            if found.is_none() {
-                *found = held.cloned();
-            }
-        }
+        black_box(found.map(|held| held.and_then(Certificate::fetch)));
     }
 
     fn shard_mut(&mut self, hash: u64) -> Option<&mut Shard> {
@@ -286,16 +281,16 @@ impl Current {
         self.map().get(key).cloned()
     }
 
-    /// See [`KeyMap::look_up`].
-    pub(crate) fn look_up(&self, keys: &[PublicKey], found: &mut [Option<Certificate>; FETCH]) {
-        if self.len() > 0 {
-            self.map().look_up(keys, found);
+    /// See [`KeyMap::fetch`].
+    pub(crate) fn fetch(&self, keys: &[PublicKey]) {
+        if self.is_far() {
+            self.map().fetch(keys);
         }
     }
 
-    /// Whether looking up several keys at once pays.
+    /// Whether fetching pays.
     pub(crate) fn is_far(&self) -> bool {
-        self.len() >= FAR_FROM
+        self.len() >= FETCH_FROM
     }
 
     fn map(&self) -> RwLockReadGuard<'_, Arc<KeyMap>> {

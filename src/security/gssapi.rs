@@ -275,11 +275,11 @@ mod tests {
 
     /// What becomes of a principal, asked as by the authenticator.
     fn judge(policy: &Policy, principal: &[u8]) -> Outcome {
-        let request = ZapRequest::new(
-            Some("d"),
-            PeerAddress::parse("?").into(),
-            Credential::Gssapi { principal },
-        );
+        let request = ZapRequest {
+            domain: Some("d"),
+            address: PeerAddress::parse("?").into(),
+            credential: Credential::Gssapi { principal },
+        };
         match decide(policy, &request) {
             Judgement::Decided(outcome) => outcome,
             Judgement::Ask(question) => {
@@ -343,11 +343,11 @@ mod tests {
                 },
             ),
         ] {
-            let request = ZapRequest::new(
-                Some("d"),
-                PeerAddress::parse("192.0.2.1").into(),
+            let request = ZapRequest {
+                domain: Some("d"),
+                address: PeerAddress::parse("192.0.2.1").into(),
                 credential,
-            );
+            };
             let Judgement::Decided(outcome) = decide(&policy, &request) else {
                 panic!("{credential:?} is decided at once");
             };
@@ -398,11 +398,11 @@ mod tests {
                 .unwrap();
             for principal in [&b"ada@REALM"[..], b"eve@REALM", b"bob@REALM", b"\xff"] {
                 for address in ["192.0.2.1", "192.0.2.2", "localhost:1:2:3", "?"] {
-                    let explained = handler.shared().explain(&ZapRequest::new(
-                        Some("d"),
-                        PeerAddress::parse(address).into(),
-                        Credential::Gssapi { principal },
-                    ));
+                    let explained = handler.shared().explain(&ZapRequest {
+                        domain: Some("d"),
+                        address: PeerAddress::parse(address).into(),
+                        credential: Credential::Gssapi { principal },
+                    });
                     let head = ["", "1.0", "1", "d", address, "", "GSSAPI"].map(str::as_bytes);
                     let frames = head.into_iter().chain([principal]);
                     asker.send_multipart(frames).unwrap();

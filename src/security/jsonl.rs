@@ -25,7 +25,7 @@ use crate::ffi::os;
 const ROOM: usize = 16 * 1024;
 
 /// The memory of so many is kept when they are written.
-const USUAL: usize = ROOM / 16;
+const USUAL: usize = ROOM / 4;
 
 /// Text that is written at once.
 const BATCH: usize = 64 * 1024;

@@ -387,7 +387,11 @@ impl LockoutTable {
             name,
             password: &[],
         };
-        let request = ZapRequest::new(Some("bench"), address.clone().into(), credential);
+        let request = ZapRequest {
+            domain: Some("bench"),
+            address: address.clone().into(),
+            credential,
+        };
         let refused = self.0.refuses(&request);
         if !refused {
             let reason = if admitted {

@@ -345,10 +345,7 @@ impl Policy {
             }
             Keys::Stores(stores) => {
                 let mut refused = None;
-                for certificate in stores
-                    .iter()
-                    .filter_map(|store| request.look_up(store, &key))
-                {
+                for certificate in stores.iter().filter_map(|store| store.lookup(&key)) {
                     let life = certificate.validity();
                     let admits = reading.admits(&life);
                     trace.asked(Rule::Credential, admits.is_ok(), || {

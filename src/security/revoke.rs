@@ -264,7 +264,11 @@ mod tests {
         peers
             .state()
             .arrived(watch.id, fd, address.clone(), identity);
-        let request = ZapRequest::new(Some("d"), address.into(), Credential::Null);
+        let request = ZapRequest {
+            domain: Some("d"),
+            address: address.into(),
+            credential: Credential::Null,
+        };
         let number = peers.admit(&request, None).unwrap();
         peers.state().succeeded(watch.id);
         let is_up = || alarm.load(Ordering::Relaxed);

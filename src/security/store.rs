@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::certificate::Certificate;
 use super::directory::Layout;
 use super::file;
-use super::generation::{Current, FETCH, Hook, KeyMap};
+use super::generation::{Current, Hook, KeyMap};
 use super::health::Reload;
 use super::keys::PublicKey;
 use super::revocations::RevocationList;
@@ -254,17 +254,12 @@ impl CertificateStore {
                 .is_some_and(|files| files.keys().is_far())
     }
 
-    /// The certificates of these keys, at most [`FETCH`], as [`lookup`](Self::lookup) finds them.
-    pub(super) fn look_up(&self, keys: &[PublicKey]) -> [Option<Certificate>; FETCH] {
-        let mut found = [const { None }; FETCH];
-        self.memory.look_up(keys, &mut found);
-        for certificate in &mut found {
-            certificate.take_if(|certificate| !self.counts(certificate));
-        }
+    /// Has what will be looked up soon, at most [`FETCH`](super::generation::FETCH) keys, fetched from memory.
+    pub(super) fn fetch(&self, keys: &[PublicKey]) {
+        self.memory.fetch(keys);
         if let Some(files) = &self.files {
-            files.keys().look_up(keys, &mut found);
+            files.keys().fetch(keys);
         }
-        found
     }
 
     /// Whether what was inserted counts at present.

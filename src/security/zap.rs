@@ -2,16 +2,13 @@
 
 mod metadata;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::address::PeerAddress;
-use super::certificate::Certificate;
 use super::keys::PublicKey;
-use super::store::CertificateStore;
 use crate::error::Result;
 use crate::socket::{FrameList, Socket};
 use metadata::Admission;
@@ -138,52 +135,6 @@ pub(crate) struct ZapRequest<'a> {
     pub(crate) domain: Option<&'a str>,
     pub(crate) address: Whence<'a>,
     pub(crate) credential: Credential<'a>,
-    /// What was found when its key was looked up with those of the requests that were read with it; for one look.
-    pub(crate) found: Cell<Option<Found>>,
-}
-
-impl<'a> ZapRequest<'a> {
-    pub(crate) fn new(
-        domain: Option<&'a str>,
-        address: Whence<'a>,
-        credential: Credential<'a>,
-    ) -> Self {
-        Self {
-            domain,
-            address,
-            credential,
-            found: Cell::default(),
-        }
-    }
-
-    /// What `store` holds of the request's `key`.
-    pub(crate) fn look_up(
-        &self,
-        store: &Arc<CertificateStore>,
-        key: &PublicKey,
-    ) -> Option<Certificate> {
-        match self.found.take() {
-            Some(found) if Arc::ptr_eq(&found.store, store) => Some(found.certificate),
-            other => {
-                self.found.set(other);
-                store.lookup(key)
-            }
-        }
-    }
-}
-
-/// A certificate, and the store that held it when a request was read: as good for that request as what the store holds a moment later,
-/// but for no other, nor for the same one once it has waited.
-pub(crate) struct Found {
-    store: Arc<CertificateStore>,
-    certificate: Certificate,
-}
-
-impl Found {
-    pub(crate) fn new(store: &Arc<CertificateStore>, certificate: Certificate) -> Self {
-        let store = store.clone();
-        Self { store, certificate }
-    }
 }
 
 /// A peer's address as it came, read once somebody asks: most policies do not.
@@ -282,15 +233,14 @@ impl Frames {
             }
         };
         let domain = domain.strip_suffix(&[0]).unwrap_or(domain);
-        let address = Whence {
-            text: address,
-            address: OnceCell::new(),
-        };
-        Ok(ZapRequest::new(
-            std::str::from_utf8(domain).ok(),
-            address,
+        Ok(ZapRequest {
+            domain: std::str::from_utf8(domain).ok(),
+            address: Whence {
+                text: address,
+                address: OnceCell::new(),
+            },
             credential,
-        ))
+        })
     }
 
     /// Sends `reply` to who sent this request, through the ROUTER that received it.

@@ -53,11 +53,11 @@ impl House {
     }
 
     fn admit(&self, at: u8) {
-        let request = ZapRequest::new(
-            Some("d"),
-            address(at).into(),
-            Credential::Curve(PublicKey::from_bytes([at; 32])),
-        );
+        let request = ZapRequest {
+            domain: Some("d"),
+            address: address(at).into(),
+            credential: Credential::Curve(PublicKey::from_bytes([at; 32])),
+        };
         self.peers.admit(&request, None).unwrap();
     }
 

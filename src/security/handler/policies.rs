@@ -8,7 +8,7 @@ use crate::security::generation::FETCH;
 use crate::security::gssapi::GssapiServers;
 use crate::security::keys::PublicKey;
 use crate::security::policy::Policy;
-use crate::security::zap::{Credential, Found, Frames, ZapRequest};
+use crate::security::zap::{Credential, Frames, ZapRequest};
 
 #[derive(Default)]
 pub(super) struct Policies {
@@ -33,43 +33,28 @@ impl Policies {
         }
     }
 
-    /// Looks the keys of these requests up in one go, where that pays; what each has found.
-    pub(super) fn look_up(&self, requests: &[Frames], found: &mut Vec<Option<Found>>) {
-        found.clear();
-        found.resize_with(requests.len(), || None);
+    /// Has what will be asked of stores by these requests fetched from memory.
+    pub(super) fn fetch(&self, requests: &[Frames]) {
         let all = self.domains.values().chain(&self.fallback);
-        if requests.len() < 2
-            || !all
-                .flat_map(|policy| policy.stores())
-                .any(|store| store.is_far())
+        if !all
+            .flat_map(|policy| policy.stores())
+            .any(|store| store.is_far())
         {
             return;
         }
-        let mut rest = requests.iter().zip(found).filter_map(|(frames, found)| {
-            let (domain, key) = frames.curve_key()?;
-            Some((domain, key, found))
-        });
-        let mut next = rest.next();
-        while let Some((domain, ..)) = next {
+        let mut rest = requests.iter().filter_map(Frames::curve_key).peekable();
+        while let Some((domain, _)) = rest.peek().copied() {
             let mut keys = [PublicKey::from_bytes([0; 32]); FETCH];
-            let mut places = [const { None }; FETCH];
             let mut count = 0;
-            for (key, place) in keys.iter_mut().zip(&mut places) {
-                let Some((_, asked, found)) = next.take_if(|(other, ..)| *other == domain) else {
-                    break;
-                };
-                (*key, *place) = (asked, Some(found));
-                count += 1;
-                next = rest.next();
+            while let Some((_, key)) = rest.next_if(|(other, _)| *other == domain) {
+                if let Some(place) = keys.get_mut(count) {
+                    *place = key;
+                    count += 1;
+                }
             }
             let (policy, _) = self.of(std::str::from_utf8(domain).ok());
             for store in policy.iter().flat_map(|policy| policy.stores()) {
-                let certificates = store.look_up(keys.get(..count).unwrap_or_default());
-                for (place, certificate) in places.iter_mut().flatten().zip(certificates) {
-                    if place.is_none() {
-                        **place = certificate.map(|certificate| Found::new(store, certificate));
-                    }
-                }
+                store.fetch(keys.get(..count).unwrap_or_default());
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::security::policy::{Judgement, Question};
 use crate::security::store::CertificateStore;
 use crate::security::verdict::Outcome;
 use crate::security::workers::Workers;
-use crate::security::zap::{Found, Frames, StatusCode, ZapReply, ZapRequest};
+use crate::security::zap::{Frames, StatusCode, ZapReply, ZapRequest};
 use crate::socket::{FrameList, Socket};
 
 /// Requests read before the thread looks whether it is to stop, so that a flood cannot keep it.
@@ -166,7 +166,6 @@ impl Zap {
     /// Reads requests until there is none left, or a batch is full; whether there is none left.
     fn read_requests(&mut self) -> Result<bool> {
         let mut requests = Vec::with_capacity(FETCH);
-        let mut found = Vec::with_capacity(FETCH);
         let mut count = 0;
         while count < BATCH {
             let drained = self.read_some(&mut requests)?;
@@ -174,10 +173,12 @@ impl Zap {
                 return Ok(true);
             }
             count += requests.len().max(1);
-            self.shared.policies().look_up(&requests, &mut found);
+            if requests.len() > 1 {
+                self.shared.policies().fetch(&requests);
+            }
             // Answering may take the signal of another request: so there is none left only if nothing came before.
-            for (frames, found) in requests.drain(..).zip(found.drain(..)) {
-                self.judge(frames, found, false)?;
+            for frames in requests.drain(..) {
+                self.judge(frames, false)?;
             }
             self.send_replies()?;
         }
@@ -235,7 +236,7 @@ impl Zap {
                         if stands {
                             self.answer(frames, outcome)?;
                         } else {
-                            self.judge(frames, None, false)?;
+                            self.judge(frames, false)?;
                         }
                     }
                 }
@@ -247,7 +248,7 @@ impl Zap {
                 Note::Current(id, current) => {
                     if let Some(frames) = self.pending.take(id) {
                         if current {
-                            self.judge(frames, None, true)?;
+                            self.judge(frames, true)?;
                         } else {
                             self.answer(frames, Outcome::fault(Reason::StoreNotCurrent))?;
                         }
@@ -288,9 +289,8 @@ impl Zap {
         Ok(any)
     }
 
-    /// Decides, or has it decided; `found` is what was found of its key since it was read, `current` says that the stores have been brought up
-    /// to date for this request.
-    fn judge(&mut self, frames: Frames, found: Option<Found>, current: bool) -> Result<()> {
+    /// Decides, or has it decided; `current` says that the stores have been brought up to date for this request.
+    fn judge(&mut self, frames: Frames, current: bool) -> Result<()> {
         let request = match frames.request() {
             Ok(request) => request,
             Err(problem) => {
@@ -298,7 +298,6 @@ impl Zap {
                 return self.reply(frames, ZapReply::refusal(StatusCode::AuthenticationFailure));
             }
         };
-        request.found.set(found);
         let mut reading = Reading::at(&self.shared.clock, self.moment);
         let judgement = self.shared.judge(&request, &mut reading);
         self.moment = reading.moment();

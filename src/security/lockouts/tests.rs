@@ -12,8 +12,11 @@ fn lockouts(lockout: Lockout) -> Lockouts {
 }
 
 fn request<'a>(domain: &'a str, address: &str, credential: Credential<'a>) -> ZapRequest<'a> {
-    let address = PeerAddress::parse(address).into();
-    ZapRequest::new(Some(domain), address, credential)
+    ZapRequest {
+        domain: Some(domain),
+        address: PeerAddress::parse(address).into(),
+        credential,
+    }
 }
 
 fn user<'a>(address: &str, name: &'a str) -> ZapRequest<'a> {

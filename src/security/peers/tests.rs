@@ -20,11 +20,11 @@ fn address(n: u8) -> PeerAddress {
 }
 
 fn admit(peers: &Peers, at: u8, key: u8) -> u64 {
-    let request = ZapRequest::new(
-        Some("d"),
-        address(at).into(),
-        Credential::Curve(PublicKey::from_bytes([key; 32])),
-    );
+    let request = ZapRequest {
+        domain: Some("d"),
+        address: address(at).into(),
+        credential: Credential::Curve(PublicKey::from_bytes([key; 32])),
+    };
     peers.admit(&request, None).unwrap()
 }
 

@@ -86,29 +86,3 @@ fn a_password_is_wiped_and_a_key_is_not() {
         Credential::Curve(key) if *key.as_bytes() == [7; 32]
     ));
 }
-
-#[test]
-fn what_was_found_ahead_counts_once_and_for_the_store_that_held_it() {
-    let key = PublicKey::from_bytes([7; 32]);
-    let named = |name| Certificate::new(key).with_meta("name", name).unwrap();
-    let [store, other] = ["now", "elsewhere"].map(|name| {
-        let store = CertificateStore::in_memory();
-        store.insert(named(name)).unwrap();
-        Arc::new(store)
-    });
-    let parts: [&[u8]; 9] = [
-        b"id", b"", b"1.0", b"1", b"d", b"::1", b"", b"CURVE", &[7; 32],
-    ];
-    let frames = Frames::new(FrameList::of(&parts).unwrap(), Instant::now()).unwrap();
-    let request = frames.request().unwrap();
-    request.found.set(Some(Found::new(&store, named("ahead"))));
-    let held = |store| {
-        let certificate = request.look_up(store, &key)?;
-        certificate.meta("name").map(str::to_owned)
-    };
-    assert_eq!(held(&other).as_deref(), Some("elsewhere"));
-    assert_eq!(held(&store).as_deref(), Some("ahead"));
-    assert_eq!(held(&store).as_deref(), Some("now"));
-    // Nor does it come with the frames when they are read anew.
-    assert!(frames.request().unwrap().found.take().is_none());
-}

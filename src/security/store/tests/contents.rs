@@ -227,26 +227,3 @@ fn file_written_in_pieces_converges() {
     place.admits([1]);
     assert!(place.problems().is_empty());
 }
-
-#[test]
-fn keys_that_are_looked_up_at_once_are_found_as_one_by_one() {
-    let Place { store, .. } = &Place::open(false, |dir, _| {
-        fs::create_dir(dir).unwrap();
-        (0..6).for_each(|n| fs::write(dir.join(n.to_string()), named(n, "file")).unwrap());
-    });
-    for n in 4..9 {
-        let certificate = Certificate::new(key(n)).with_meta("name", "memory");
-        store.insert(certificate.unwrap()).unwrap();
-    }
-    for count in [0, 1, 12, FETCH] {
-        let keys: Vec<_> = (0..count as u32).map(key).collect();
-        let found = store.look_up(&keys);
-        assert!(found.iter().skip(count).all(Option::is_none));
-        for (key, found) in keys.iter().zip(found) {
-            assert_eq!(found, store.lookup(key));
-        }
-    }
-    let names = store.look_up(&[key(3), key(4), key(9)]);
-    let names = names.each_ref().map(|found| found.as_ref()?.meta("name"));
-    assert_eq!(names[..3], [Some("file"), Some("memory"), None]);
-}
