@@ -25,7 +25,10 @@ fn publish(publisher: &Socket, sub: &Socket, frames: &[&str]) -> Vec<Message> {
         publisher.send_multipart(frames.iter().copied()).unwrap();
         match sub.recv_multipart() {
             Err(Error::Again) => continue,
-            message => return message.unwrap(),
+            message => {
+                sub.set(options::RCV_TIMEO, None).unwrap();
+                return message.unwrap();
+            }
         }
     }
 }
