@@ -283,7 +283,9 @@ fn decisions_go_on_when_the_disk_is_full_and_the_loss_is_counted_and_told_of() {
                 asker.send(&request);
             }
             for _ in 0..AT_ONCE {
-                assert_eq!(asker.reply()[3], "400");
+                let reply = asker.reply();
+                assert_eq!(reply[2], "1");
+                assert_eq!(reply[3], "400");
             }
         }
         let health = authenticator.health();

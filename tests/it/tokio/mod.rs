@@ -28,7 +28,7 @@ fn runtimes() -> [Runtime; 2] {
 fn on_each<F: Future<Output = ()> + Send + 'static>(body: impl Fn(Context) -> F) {
     for runtime in runtimes() {
         let body = body(Context::new().unwrap());
-        within(3 * SOON, move || {
+        within(SOON, move || {
             let task = runtime.spawn(body);
             runtime.block_on(task).unwrap();
         });

@@ -7,6 +7,7 @@ use ironhouse::socket::{AsyncSocket, EventKind, Message, SocketType};
 use tokio::task::JoinSet;
 
 use super::{awaited, joined, number, on_each, pair, roomy};
+use crate::common::rounds;
 use crate::revoke::Server;
 
 const TRANSPORTS: [&str; 3] = ["tcp", "ipc", "inproc"];
@@ -203,6 +204,7 @@ fn a_stream_yields_messages_and_a_sink_takes_them() {
 fn many_sockets_talk_at_once() {
     on_each(|context| async move {
         let mut tasks = JoinSet::new();
+        let exchanges = rounds(100);
         for n in 0..100 {
             let transport = TRANSPORTS[n % TRANSPORTS.len()];
             let (mut asks, mut answers) = pair(
@@ -211,13 +213,13 @@ fn many_sockets_talk_at_once() {
                 (SocketType::Dealer, SocketType::Dealer),
             );
             tasks.spawn(async move {
-                for n in 0..20u32 {
+                for n in 0..exchanges {
                     asks.send(&n.to_ne_bytes()).await.unwrap();
                     assert_eq!(number(&asks.recv().await.unwrap()), n);
                 }
             });
             tasks.spawn(async move {
-                for _ in 0..20 {
+                for _ in 0..exchanges {
                     let question = answers.recv().await.unwrap();
                     answers.send(question).await.unwrap();
                 }
