@@ -111,9 +111,10 @@ check_valgrind() {
   LIBZMQ_NO_PKG_CONFIG=1 under_valgrind --features vendored,draft --test it -- draft::
 }
 
-# Builds tests as cargo is told to, and runs each program, as it is told to behind `--`.
+# Builds tests as cargo is told to, and runs the programs side by side, as they are told to behind `--`: each of them has one core, as
+# valgrind runs one thread at a time, so none of their own tests runs beside another and takes its time.
 under_valgrind() {
-  local program build=()
+  local program log failed=0 build=() running=()
   while [ "$1" != -- ]; do
     build+=("$1")
     shift
@@ -123,11 +124,18 @@ under_valgrind() {
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >target/test-programs
   [ -s target/test-programs ]
   while read -r program; do
-    echo "$program"
     PROPTEST_CASES=8 valgrind --quiet --error-exitcode=9 --fair-sched=yes \
       --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
-      --suppressions=ci/valgrind.supp "$program" --quiet "$@"
+      --suppressions=ci/valgrind.supp "$program" --quiet --test-threads 1 "$@" \
+      >"target/valgrind-${#running[@]}" 2>&1 &
+    running+=($!)
   done <target/test-programs
+  for log in "${!running[@]}"; do
+    wait "${running[$log]}" || failed=1
+    sed -n "$((log + 1))p" target/test-programs
+    cat "target/valgrind-$log"
+  done
+  return "$failed"
 }
 
 # The library as its users build it, without dev-dependencies, on the oldest Rust it promises.

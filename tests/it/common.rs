@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ironhouse::socket::{Context, Mechanism, Socket, SocketBuilder, SocketType};
+use proptest::test_runner::Config;
 
 /// Upper bound of what takes milliseconds on an idle machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -67,9 +68,7 @@ pub fn unique(what: &str) -> String {
 /// How often to try what depends on chance: `usually`, or less where `PROPTEST_CASES` asks for fewer cases than its usual 256, as under
 /// valgrind, which runs one thread at a time.
 pub fn rounds(usually: u32) -> u32 {
-    let cases = std::env::var("PROPTEST_CASES").ok();
-    let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(256);
-    (usually * cases.min(256) / 256).max(1)
+    (usually * Config::default().cases.min(256) / 256).max(1)
 }
 
 /// Fails the test if `what` has not come true after half of `SOON`.

@@ -5,6 +5,7 @@ mod keyfile;
 
 use super::*;
 use crate::security::FileProblem;
+use crate::security::testing::rounds;
 use crate::security::watcher::Message;
 use std::fs;
 use std::path::PathBuf;
@@ -220,7 +221,7 @@ fn any_number_of_questions_share_a_round() {
 #[test]
 fn file_is_in_force_when_the_question_asked_after_it_is_answered() {
     let place = Place::open(false, create);
-    for n in 1..200 {
+    for n in 1..=rounds(199) {
         place.put("a", n);
         place.by_events([n]);
     }

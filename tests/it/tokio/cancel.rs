@@ -8,6 +8,7 @@ use ironhouse::socket::SocketType;
 use tokio::time::timeout;
 
 use super::{awaited, joined, narrow, number, on_each, pair};
+use crate::common::rounds;
 
 const MESSAGES: u32 = 2000;
 
@@ -62,6 +63,7 @@ fn a_cancelled_receive_loses_nothing() {
 #[test]
 fn a_cancelled_send_has_sent_nothing_and_a_ready_one_everything() {
     on_each(|context| async move {
+        let messages = rounds(MESSAGES);
         for transport in ["tcp", "inproc"] {
             let (mut pull, mut push) = awaited(joined(
                 narrow(&context, SocketType::Pull),
@@ -71,7 +73,7 @@ fn a_cancelled_send_has_sent_nothing_and_a_ready_one_everything() {
             let sender = tokio::spawn(async move {
                 let big = vec![1u8; 100_000];
                 let mut n = 0u32;
-                while n < MESSAGES {
+                while n < messages {
                     let frames = [&n.to_ne_bytes()[..], b"between", &big];
                     let done = match n % 3 {
                         0 => push.send_multipart(frames).now_or_never(),
@@ -94,7 +96,7 @@ fn a_cancelled_send_has_sent_nothing_and_a_ready_one_everything() {
                 }
                 push
             });
-            for n in 0..MESSAGES {
+            for n in 0..messages {
                 let message = pull.recv_multipart().await.unwrap();
                 assert_eq!(message.len(), 3);
                 assert_eq!((number(&message[0]), message[2].len()), (n, 100_000));

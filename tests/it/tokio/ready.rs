@@ -12,6 +12,7 @@ use ironhouse::socket::{AsyncSocket, Context, SocketType, options};
 use tokio::sync::mpsc;
 
 use super::{awaited, joined, narrow, number, on_each, on_one_thread, pair, roomy};
+use crate::common::rounds;
 
 const QUESTIONS: u32 = 300;
 
@@ -186,6 +187,7 @@ fn one_task_that_sends_and_receives_in_turn_misses_nothing() {
 #[test]
 fn halves_in_two_tasks_do_not_lose_each_others_wake_ups() {
     on_each(|context| async move {
+        let messages = rounds(3000);
         for transport in ["tcp", "inproc"] {
             let (answers, asks) = awaited(joined(
                 narrow(&context, SocketType::Dealer),
@@ -194,9 +196,9 @@ fn halves_in_two_tasks_do_not_lose_each_others_wake_ups() {
             ));
             let (mut out, mut back) = asks.split();
             let (echo_out, echo_back) = answers.split();
-            let echo = tokio::spawn(echo_back.take(3000).forward(echo_out));
+            let echo = tokio::spawn(echo_back.take(messages as usize).forward(echo_out));
             let sender = tokio::spawn(async move {
-                for n in 0..3000u32 {
+                for n in 0..messages {
                     out.send(vec![(&n.to_ne_bytes()).into()]).await.unwrap();
                     if n % 7 == 0 {
                         tokio::task::yield_now().await;
@@ -204,7 +206,7 @@ fn halves_in_two_tasks_do_not_lose_each_others_wake_ups() {
                 }
                 out
             });
-            for n in 0..3000 {
+            for n in 0..messages {
                 let message = back.next().await.unwrap().unwrap();
                 assert_eq!(number(&message[0]), n);
             }

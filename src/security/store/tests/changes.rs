@@ -84,7 +84,7 @@ fn replacement_with_preserved_time_revokes() {
 fn changes_within_one_tick_of_the_clock_are_seen() {
     both(|poll| {
         let place = Place::open(poll, create);
-        for n in 0..200 {
+        for n in 0..rounds(200) {
             place.put("a", n);
             place.admits([n]);
         }

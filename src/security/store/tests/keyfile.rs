@@ -57,7 +57,7 @@ fn key_file_changed_within_one_tick_of_the_clock_is_seen() {
     both(|poll| {
         let place = key_file(poll, |_, _| {});
         assert_eq!(place.problems().len(), 1);
-        for n in 1..100 {
+        for n in 1..=rounds(99) {
             fs::write(place.dir.join("keys"), lines([n])).unwrap();
             place.admits([n]);
         }
@@ -145,7 +145,7 @@ fn key_file_replaced_whole_never_lets_go_of_what_both_hold() {
                 assert!(place.store.lookup(&key(1)).is_some());
             }
         });
-        for round in 1..30 {
+        for round in 1..=rounds(29) {
             fs::write(place.dir.join("new"), lines(0..2000 + round)).unwrap();
             fs::rename(place.dir.join("new"), place.dir.join("keys")).unwrap();
             place.by_events(0..2000 + round);
