@@ -59,6 +59,17 @@ pub(super) fn event_line((time, event): &Timed, recent: &mut Recent, text: &mut 
     line.end();
 }
 
+/// Has what the lines of these events need fetched from memory.
+pub(super) fn fetch<'e>(events: impl Iterator<Item = &'e Timed>, recent: &Recent) {
+    recent.fetch(events.filter_map(|(_, event)| match event {
+        AuditEvent::Decision(decision) => match &decision.identity {
+            PeerIdentity::Key(key) => Some(key),
+            _ => None,
+        },
+        _ => None,
+    }));
+}
+
 /// Appends the line that stands for `lost` events which were not written.
 pub(super) fn lost_line(time: SystemTime, lost: u64, recent: &mut Recent, text: &mut String) {
     let mut line = Line::begin(text, recent, time, "lost");

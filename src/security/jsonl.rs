@@ -15,7 +15,7 @@ use open::{Open, identity, size};
 use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
 use super::file;
-use super::json::{Recent, Seconds, event_line, lost_line};
+use super::json::{self, Recent, Seconds, event_line, lost_line};
 use crate::error::{Error, Result};
 use crate::fanout::{Counted, Tap, Waker};
 use crate::ffi::os;
@@ -27,11 +27,14 @@ const ROOM: usize = 16 * 1024;
 /// The memory of so many is kept when they are written.
 const USUAL: usize = ROOM / 4;
 
-/// Text that is written at once.
-const BATCH: usize = 64 * 1024;
+/// Text that is written at once. File systems take it in larger pieces where there is more of it.
+const BATCH: usize = 256 * 1024;
 
 /// How long more events are waited for after the first: so a flood of them costs few wake-ups and writes.
-const LINGER: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(2);
+
+/// How many events' memory is fetched at once.
+const FETCH: usize = 16;
 
 /// How long after a failure the next attempt is made.
 const RETRY: Duration = Duration::from_secs(1);
@@ -312,6 +315,10 @@ impl Writer {
     fn gather(&mut self, wait: bool) -> Gathered {
         let mut patience = if wait { None } else { Some(Duration::ZERO) };
         while self.text.buffer.len() < BATCH {
+            if self.taken.len() % FETCH == 0 {
+                let next = self.taken.iter().take(FETCH);
+                json::fetch(next.map(|(_, event)| event), &self.text.recent);
+            }
             if let Some((missed, event)) = self.taken.pop_front() {
                 self.note_missed(missed, event.0);
                 self.text

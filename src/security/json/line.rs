@@ -1,6 +1,7 @@
 //! Lines of JSON as they are written. Source: RFC 8259.
 
 use std::fmt::{Display, Write};
+use std::hint::black_box;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::security::audit::Decision;
@@ -35,6 +36,7 @@ impl<'a> Line<'a> {
     }
 
     /// Names are our own, and need no escapes.
+    #[inline]
     fn name(&mut self, name: &str) {
         let any = std::mem::replace(&mut self.any, true);
         self.text.push_str(if any { ",\"" } else { "\"" });
@@ -50,6 +52,7 @@ impl<'a> Line<'a> {
     }
 
     /// A field with a text of ours that has nothing to escape.
+    #[inline]
     pub(super) fn word(&mut self, name: &str, word: &str) {
         self.name(name);
         self.text.push('"');
@@ -144,8 +147,9 @@ fn is_plain(byte: u8) -> bool {
     (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
 }
 
-/// Keys whose fingerprints are remembered: so many pairs of them.
-const PAIRS: usize = 2048;
+/// Keys whose fingerprints are remembered: so many sets of so many.
+const SETS: usize = 1024;
+const WAYS: usize = 4;
 
 /// A key and its fingerprint, in a line of the processor's cache.
 #[derive(Clone, Copy)]
@@ -157,8 +161,8 @@ pub(in crate::security) struct Recent {
     second: Option<u64>,
     /// Up to the second, without the `Z`.
     text: String,
-    /// Each in the pair that its key says, the latest first. A hash costs as much as the rest of a line.
-    fingerprints: Vec<[Known; 2]>,
+    /// Each in the set that its key says, the latest first. A hash costs as much as the rest of a line.
+    fingerprints: Vec<[Known; WAYS]>,
     /// The last decision, and those of its fields that it had in common with the one before.
     last: Option<Decision>,
     common: String,
@@ -170,7 +174,7 @@ impl Recent {
         Self {
             second: None,
             text: String::new(),
-            fingerprints: vec![[Known(key, key.fingerprint()); 2]; PAIRS],
+            fingerprints: vec![[Known(key, key.fingerprint()); WAYS]; SETS],
             last: None,
             common: String::new(),
         }
@@ -197,18 +201,29 @@ impl Recent {
         &self.common
     }
 
+    /// Has the fingerprints of these keys fetched from memory all at once: each line would wait for its own.
+    pub(super) fn fetch<'k>(&self, keys: impl Iterator<Item = &'k PublicKey>) {
+        for key in keys {
+            black_box(self.known(key));
+        }
+    }
+
     pub(super) fn fingerprint(&mut self, key: &PublicKey) -> Fingerprint {
-        let [first, second, ..] = *key.as_bytes();
-        let place = usize::from(u16::from_ne_bytes([first, second])) % PAIRS;
-        let Some(pair) = self.fingerprints.get_mut(place) else {
-            return key.fingerprint();
-        };
-        if let Some(Known(_, fingerprint)) = pair.iter().find(|known| known.0 == *key) {
-            return *fingerprint;
+        if let Some(fingerprint) = self.known(key) {
+            return fingerprint;
         }
         let fingerprint = key.fingerprint();
-        *pair = [Known(*key, fingerprint), pair[0]];
+        if let Some([first, rest @ ..]) = self.fingerprints.get_mut(set_of(key)) {
+            rest.rotate_right(1);
+            rest[0] = std::mem::replace(first, Known(*key, fingerprint));
+        }
         fingerprint
+    }
+
+    fn known(&self, key: &PublicKey) -> Option<Fingerprint> {
+        let set = self.fingerprints.get(set_of(key))?;
+        let found = set.iter().find(|known| known.0 == *key);
+        found.map(|Known(_, fingerprint)| *fingerprint)
     }
 
     /// Appends a time as [`Micros`] displays it.
@@ -227,6 +242,11 @@ impl Recent {
         }
         text.push('Z');
     }
+}
+
+fn set_of(key: &PublicKey) -> usize {
+    let [first, second, ..] = *key.as_bytes();
+    usize::from(u16::from_ne_bytes([first, second])) % SETS
 }
 
 /// A time in UTC with microseconds, as RFC 3339 writes it; the nearest one that it can write.
@@ -272,7 +292,9 @@ mod tests {
             (bytes[0], bytes[31]) = (first, last);
             PublicKey::from_bytes(bytes)
         };
-        for key in [key(0, 0), key(7, 1), key(7, 1), key(7, 2), key(7, 1)] {
+        let many = (1..=9).chain([9, 8, 1, 5]).map(|last| key(7, last));
+        for key in [key(0, 0)].into_iter().chain(many) {
+            recent.fetch([&key].into_iter());
             assert_eq!(recent.fingerprint(&key), key.fingerprint());
         }
     }
