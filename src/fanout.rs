@@ -306,6 +306,11 @@ impl<T> Tap<T> {
         Ok(taken.is_some())
     }
 
+    /// How many events are there to be taken.
+    pub(crate) fn unread(&self) -> usize {
+        self.0.state().events.len()
+    }
+
     /// What ends a wait of this reader early, as if its time were up.
     pub(crate) fn waker(&self) -> Waker<T> {
         Waker(Arc::downgrade(&self.0))

@@ -33,6 +33,10 @@ const BATCH: usize = 256 * 1024;
 /// How long more events are waited for after the first: so a flood of them costs few wake-ups and writes.
 const LINGER: Duration = Duration::from_millis(2);
 
+/// Lines after which other threads have their turn, as long as few events wait and nobody for their lines: on a machine with few cores, those
+/// who ask or decide would stand still until all is written.
+const TURN: u64 = 64;
+
 /// How many events' memory is fetched at once.
 const FETCH: usize = 16;
 
@@ -323,6 +327,9 @@ impl Writer {
                 self.note_missed(missed, event.0);
                 self.text
                     .push(|recent, buffer| event_line(&event, recent, buffer));
+                if wait && self.text.lines % TURN == 0 && self.waiting() < USUAL {
+                    std::thread::yield_now();
+                }
                 continue;
             }
             match self.events.take(patience, &mut self.taken) {
@@ -342,6 +349,11 @@ impl Writer {
             patience = Some(Duration::ZERO);
         }
         Gathered::Some
+    }
+
+    /// How many events are not written as lines yet.
+    fn waiting(&self) -> usize {
+        self.taken.len() + self.events.unread()
     }
 
     /// Tells of the events that were missed before the next one, of `missed` in all.

@@ -20,7 +20,7 @@ use ironhouse::security::{
 use ironhouse::{Context, Socket, SocketType};
 use serde_json::Value;
 
-use crate::common::{SOON, folder, secured, within};
+use crate::common::{SOON, folder, secured, wait, within};
 use crate::zap::Asker;
 
 /// A server that admits by certificate.
@@ -278,7 +278,7 @@ fn decisions_go_on_when_the_disk_is_full_and_the_loss_is_counted_and_told_of() {
         let file = JsonLines::open(&path, &authenticator).unwrap();
         let asker = Asker::new(&context);
         let request = ["", "1.0", "1", "d", "192.0.2.1", "", "NULL"].map(str::as_bytes);
-        for _ in 0..DECISIONS / AT_ONCE {
+        for round in 0..DECISIONS / AT_ONCE {
             for _ in 0..AT_ONCE {
                 asker.send(&request);
             }
@@ -286,6 +286,10 @@ fn decisions_go_on_when_the_disk_is_full_and_the_loss_is_counted_and_told_of() {
                 let reply = asker.reply();
                 assert_eq!(reply[2], "1");
                 assert_eq!(reply[3], "400");
+            }
+            if round == 0 {
+                // From here on, all that comes waits.
+                wait(|| authenticator.health().files[0].failing.is_some());
             }
         }
         let health = authenticator.health();
