@@ -297,7 +297,7 @@ impl Writer {
                 let told = state.stop || state.reopen || state.asked > state.answered;
                 (state.asked, state.stop, told)
             };
-            let gathered = self.gather(!told);
+            let gathered = self.gather(told);
             let written = self.write();
             let mut state = self.progress.state();
             if written && gathered != Gathered::Some {
@@ -315,9 +315,11 @@ impl Writer {
         }
     }
 
-    /// Takes the events that there are; waits for the first one if there is none.
-    fn gather(&mut self, wait: bool) -> Gathered {
-        let mut patience = if wait { None } else { Some(Duration::ZERO) };
+    /// Takes the events that there are. If there is none, waits for the first one, unless somebody waits for what is written.
+    fn gather(&mut self, awaited: bool) -> Gathered {
+        // What was taken before is written, whether more comes or not.
+        let some = awaited || !self.taken.is_empty();
+        let mut patience = some.then_some(Duration::ZERO);
         while self.text.buffer.len() < BATCH {
             if self.taken.len() % FETCH == 0 {
                 let next = self.taken.iter().take(FETCH);
@@ -327,7 +329,7 @@ impl Writer {
                 self.note_missed(missed, event.0);
                 self.text
                     .push(|recent, buffer| event_line(&event, recent, buffer));
-                if wait && self.text.lines % TURN == 0 && self.waiting() < USUAL {
+                if !awaited && self.text.lines % TURN == 0 && self.waiting() < USUAL {
                     std::thread::yield_now();
                 }
                 continue;

@@ -44,9 +44,14 @@ impl Log {
 
     /// Waits until the writer says that it fails.
     fn fails(&self) {
+        self.wait(|status| status.failing.is_some());
+    }
+
+    /// Waits until this is true of the file.
+    fn wait(&self, what: impl Fn(AuditFile) -> bool) {
         let start = Instant::now();
-        while self.writer.status().failing.is_none() {
-            assert!(start.elapsed() < SOON);
+        while !what(self.writer.status()) {
+            assert!(start.elapsed() < SOON, "{}", self.writer.status());
             std::thread::yield_now();
         }
     }
@@ -109,6 +114,20 @@ fn lines_go_where_the_path_leads_and_a_renamed_file_keeps_its_own() {
     log.writer.reopen();
     log.flush();
     assert!(path.exists());
+}
+
+#[test]
+fn last_of_more_lines_than_are_written_at_once_is_written_though_none_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let log = Log::to(&path);
+    let problem = ZapProblem::FrameCount(7);
+    let event = (SystemTime::now(), AuditEvent::Malformed(problem));
+    for round in 1..=3 {
+        log.events.emit_all(&mut vec![event.clone(); 4000]);
+        log.wait(|status| status.lines == 4000 * round);
+    }
+    assert!(read(&path).len() > 3 * BATCH);
 }
 
 #[test]
