@@ -35,7 +35,7 @@ const LINGER: Duration = Duration::from_millis(2);
 
 /// Lines after which other threads have their turn, as long as few events wait and nobody for their lines: on a machine with few cores, those
 /// who ask or decide would stand still until all is written.
-const TURN: u64 = 64;
+const TURN: u64 = 128;
 
 /// How many events' memory is fetched at once.
 const FETCH: usize = 16;
