@@ -15,6 +15,7 @@ use open::{Open, identity, size};
 use super::audit::{Audit, Timed};
 use super::authenticator::Authenticator;
 use super::file;
+use super::generation::FETCH;
 use super::json::{self, Recent, Seconds, event_line, lost_line};
 use crate::error::{Error, Result};
 use crate::fanout::{Counted, Tap, Waker};
@@ -24,7 +25,7 @@ use crate::ffi::os;
 /// decisions are made meanwhile.
 const ROOM: usize = 16 * 1024;
 
-/// The memory of so many is kept when they are written.
+/// As many as usually wait at the most: the memory of so many is kept when they are written.
 const USUAL: usize = ROOM / 4;
 
 /// Text that is written at once. File systems take it in larger pieces where there is more of it.
@@ -36,9 +37,6 @@ const LINGER: Duration = Duration::from_millis(2);
 /// Lines after which other threads have their turn, as long as few events wait and nobody for their lines: on a machine with few cores, those
 /// who ask or decide would stand still until all is written.
 const TURN: u64 = 128;
-
-/// How many events' memory is fetched at once.
-const FETCH: usize = 16;
 
 /// How long after a failure the next attempt is made.
 const RETRY: Duration = Duration::from_secs(1);

@@ -52,7 +52,6 @@ impl<'a> Line<'a> {
     }
 
     /// A field with a text of ours that has nothing to escape.
-    #[inline]
     pub(super) fn word(&mut self, name: &str, word: &str) {
         self.name(name);
         self.text.push('"');
@@ -213,9 +212,9 @@ impl Recent {
             return fingerprint;
         }
         let fingerprint = key.fingerprint();
-        if let Some([first, rest @ ..]) = self.fingerprints.get_mut(set_of(key)) {
-            rest.rotate_right(1);
-            rest[0] = std::mem::replace(first, Known(*key, fingerprint));
+        if let Some(set) = self.fingerprints.get_mut(set_of(key)) {
+            set.rotate_right(1);
+            set[0] = Known(*key, fingerprint);
         }
         fingerprint
     }
